@@ -1,0 +1,312 @@
+"""From arguments to a result: dtypes, the plan, memory for the result, the launch.
+
+What can be known of a call without looking at data is worked out once for each kind of call and kept, so that the next
+call of its kind costs a few microseconds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpool import _rules
+from numpool._cpu import launch
+from numpool._plans import Divisor, Plan, Rows, position_steps, scatter_plan, walk_plan
+from numpool._views import FLOATS, INTEGERS, as_array, as_output, canonical, overlap
+from numpool._windows import Windows, windows_of
+
+_KEPT_CALLS = 512
+
+
+class Call(NamedTuple):
+    """A plan and the results to make for it: (shape, dtype) of the values, dtype of the indices if any."""
+
+    plan: Plan
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    indices: np.dtype | None = None
+
+
+_calls: OrderedDict[tuple, Call] = OrderedDict()
+
+
+def _key(*arguments: Any) -> tuple | None:
+    """A key for arguments that are plain numbers, strings and tuples of them; None for others.
+
+    It holds their types, since 2, 2.0 and True are equal as keys but not as arguments.
+    """
+    kinds: list[Any] = []
+    for value in arguments:
+        kind = type(value)
+        kinds.append(kind)
+        if kind is tuple:
+            for entry in value:
+                kinds.append(type(entry))
+                if type(entry) is tuple:
+                    kinds.extend(map(type, entry))
+    key = (*kinds, *arguments)
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _kept(key: tuple | None, array: np.ndarray) -> Call | None:
+    """The call kept under a key, if the array lies in memory as kernels read it."""
+    call = _calls.get(key) if key is not None else None
+    if call is not None and _address(array) % array.itemsize:
+        return None
+    return call
+
+
+def _keep(key: tuple | None, call: Call) -> None:
+    if key is not None:
+        _calls[key] = call
+        while len(_calls) > _KEPT_CALLS:
+            try:
+                _calls.popitem(last=False)
+            except KeyError:  # another thread was quicker
+                break
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _run(plan: Plan, *operands: np.ndarray | None) -> None:
+    """Run a plan on (source, other, out, extra)."""
+    if plan.tasks:
+        source, other, out, extra = (0 if a is None else _address(a) for a in operands)
+        launch.run(plan.kernel, plan.address, source, other, out, extra, plan.tasks, plan.parallel)
+
+
+def _empty_like(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array in x's memory order."""
+    if x.flags.c_contiguous:
+        return np.empty(shape, dtype)
+    return np.empty_like(x, dtype, "K", False, shape)
+
+
+def _strides(*arrays: np.ndarray | None) -> list[tuple[int, ...] | None]:
+    return [None if a is None else a.strides for a in arrays]
+
+
+def _apart(array: np.ndarray, *results: np.ndarray | None) -> np.ndarray:
+    """The array, or a copy of it if a result lies in the same memory."""
+    if any(r is not None and overlap(array, r) for r in results):
+        return array.copy(order="K")
+    return array
+
+
+# ---------------------------------------------------------------- forward
+
+
+def pool(
+    operator: str, x: Any, rank: int | None, arguments: tuple, options: tuple, out: Any
+) -> Any:
+    """A forward pass: `arguments` are those of `windows_of` after the rank, `options` those of the operator's rule."""
+    key = None
+    if out is None and type(x) is np.ndarray:
+        key = _key(operator, rank, x.shape, x.strides, x.dtype, *arguments, *options)
+        call = _kept(key, x)
+        if call is not None:
+            return _pooled(call, x)
+    array = as_array("x", x)
+    if array is not x:
+        key = None
+    windows = windows_of(array.shape, rank, *arguments)
+    rule = _rules.FORWARD[operator](array.dtype, windows, *options)
+    values, indices = _outputs(out, windows.shape, rule)
+    if out is not None:
+        array = _apart(array, values, indices)
+    call = Call(
+        _forward_plan(array, windows, rule, values, indices),
+        windows.shape,
+        rule.dtype,
+        rule.indices,
+    )
+    _keep(key, call)
+    return _pooled(call, array, values, indices)
+
+
+def _outputs(
+    out: Any, shape: tuple[int, ...], rule: _rules.Forward
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if out is None:
+        return None, None
+    if rule.indices is None:
+        return as_output("out", out, shape, rule.dtype), None
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(f"out must be a pair (values, indices), got {type(out).__name__}")
+    values = as_output("out[0]", out[0], shape, rule.dtype)
+    indices = as_output("out[1]", out[1], shape, rule.indices)
+    if overlap(values, indices):
+        raise ValueError("out[0] and out[1] must not overlap in memory")
+    return values, indices
+
+
+def _forward_plan(
+    x: np.ndarray,
+    windows: Windows,
+    rule: _rules.Forward,
+    values: np.ndarray | None,
+    indices: np.ndarray | None,
+) -> Plan:
+    if values is None:
+        values = _empty_like(x, windows.shape, rule.dtype)
+    if indices is None and rule.indices is not None:
+        indices = _empty_like(x, windows.shape, rule.indices)
+    steps = None
+    if indices is not None:
+        steps = position_steps(windows)
+    view = canonical(windows, x.shape, _strides(x, None, values, indices), 0, steps is not None)
+    return walk_plan(
+        rule.kernel, rule.computed, view, rule.rows, rule.divisor, rule.numbers, steps=steps
+    )
+
+
+def _pooled(
+    call: Call, x: np.ndarray, values: np.ndarray | None = None, indices: np.ndarray | None = None
+) -> Any:
+    if values is None:
+        values = _empty_like(x, call.shape, call.dtype)
+        if call.indices is not None:
+            indices = _empty_like(x, call.shape, call.indices)
+    _run(call.plan, x, None, values, indices)
+    return values if call.indices is None else (values, indices)
+
+
+# ---------------------------------------------------------------- backward
+
+
+class _Backward(NamedTuple):
+    """The checked arrays of a backward pass; `out` is where the result goes, made if none was given."""
+
+    gradient: np.ndarray
+    x: np.ndarray
+    windows: Windows
+    out: np.ndarray
+
+
+def _backward_arrays(
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, out: Any
+) -> _Backward:
+    x = as_array("x", x, FLOATS)
+    windows = windows_of(x.shape, rank, *arguments)
+    gradient = _of_shape("grad_output", as_array("grad_output", grad_output, FLOATS), windows)
+    if out is None:
+        out = _empty_like(x, x.shape, x.dtype)
+    else:
+        out = as_output("out", out, x.shape, x.dtype)
+        gradient, x = _apart(gradient, out), _apart(x, out)
+    return _Backward(gradient, x, windows, out)
+
+
+def _of_shape(name: str, array: np.ndarray, windows: Windows) -> np.ndarray:
+    if array.shape != windows.shape:
+        raise ValueError(
+            f"{name} must have the forward result's shape {windows.shape}, got {array.shape}"
+        )
+    return array
+
+
+def avg_pool_backward(
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, options: tuple, out: Any
+) -> np.ndarray:
+    """The adjoint of the average."""
+    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
+    divisor = _rules.divisor(*options)
+    computed = _rules.average_type(gradient.dtype, x.dtype, divisor)
+    rows = Rows(
+        load=("load_gradient", gradient.dtype.name, None, computed.name),
+        store=("store", computed.name, x.dtype.name),
+    )
+    view = canonical(windows, x.shape, _strides(gradient, None, out, None), 2, False)
+    kernel = ("sum", computed.name)
+    _run(walk_plan(kernel, computed, view, rows, divisor, {}, backward=True), gradient, None, out, None)
+    return out
+
+
+def lp_pool_backward(
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, p: Any, y: Any, out: Any
+) -> np.ndarray:
+    """The derivative of the Lp norm."""
+    p = _rules.exponent(p)
+    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
+    if y is not None:
+        y = _apart(_of_shape("y", as_array("y", y, FLOATS), windows), out)
+    if p == np.inf:
+        offsets = pool("argmagnitude", x, rank, arguments, (), None)[1]
+        return _scatter(gradient, x, windows, offsets, out, signed=True)
+    if y is None:
+        y = pool("lp", x, rank, arguments, (p, np.float64), None)
+    computed = np.dtype(np.float64)
+    names = (gradient.dtype.name, y.dtype.name)
+    rows = Rows(
+        load=("load_gradient", *names, computed.name),
+        finish=("root_gradient", *names, x.dtype.name),
+        store=("store", computed.name, x.dtype.name),
+    )
+    view = canonical(windows, x.shape, _strides(gradient, y, out, x), 2, False)
+    plan = walk_plan(
+        ("sum", computed.name),
+        computed,
+        view,
+        rows,
+        Divisor(),
+        _rules.gradient_numbers(p),
+        backward=True,
+    )
+    _run(plan, gradient, y, out, x)
+    return out
+
+
+def max_pool_backward(
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, indices: Any, out: Any
+) -> np.ndarray:
+    """Each gradient to the input that its index names."""
+    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
+    if indices is None:
+        indices = pool("max", x, rank, arguments, ("offset",), None)[1]
+        return _scatter(gradient, x, windows, indices, out)
+    indices = _of_shape("indices", as_array("indices", indices, INTEGERS), windows)
+    return _scatter(gradient, x, windows, _apart(indices, out), out, check=True)
+
+
+def _scatter(
+    gradient: np.ndarray,
+    x: np.ndarray,
+    windows: Windows,
+    indices: np.ndarray,
+    out: np.ndarray,
+    signed: bool = False,
+    check: bool = False,
+) -> np.ndarray:
+    computed = np.result_type(gradient.dtype, x.dtype, np.float32)
+    offsets = indices.dtype.kind == "u"
+    rows = Rows(
+        load=("load", gradient.dtype.name, computed.name),
+        load_other=("load_indices", indices.dtype.name),
+        store=("store", computed.name, x.dtype.name),
+    )
+    view = canonical(windows, x.shape, _strides(gradient, indices, out, x), 2, True)
+
+    def plan(checking: bool) -> Plan:
+        kernel = ("scatter", computed.name, offsets, x.dtype.name if signed else None, checking)
+        return scatter_plan(kernel, computed, view, rows, windows, indices.dtype)
+
+    if check:
+        checking = plan(True)
+        found = np.zeros((max(checking.tasks, 1), 2), np.int64)
+        _run(checking, gradient, indices, None, found)
+        if found[:, 0].any():
+            wrong = int(found[found[:, 0].argmax(), 1])
+            kind = "offsets (unsigned)" if offsets else "positions (signed)"
+            raise ValueError(
+                f"indices must be {kind} of taps that hold data, each of its own window, got {wrong}"
+            )
+    _run(plan(False), gradient, indices, out, x)
+    return out

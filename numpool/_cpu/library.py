@@ -1,0 +1,109 @@
+"""The kernels by name: how each is made, compiled once a process, and found by its address."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
+
+from numpool import _operators
+from numpool._cpu import lp_rows, rows, scatter, walk
+from numpool._cpu.cache import KernelCache
+from numpool._cpu.memory import inline
+
+logger = logging.getLogger("numpool")
+
+# plan, source, other, out, extra, first task, last task
+WALK_SIGNATURE = types.void(*[types.int64] * 7)
+
+_scalar = _operators.bind(inline)
+
+
+def _lowest(dtype: np.dtype) -> float | int:
+    return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
+
+
+def _computed(dtype: str) -> Any:
+    return rows.stored_type(np.dtype(dtype))
+
+
+def _max(dtype: str) -> Callable:
+    computed = _computed(dtype)
+    return walk.make_walk(_scalar.larger, True, computed(_lowest(np.dtype(dtype))), computed, False)
+
+
+def _argmax(dtype: str) -> Callable:
+    computed = _computed(dtype)
+    identity = computed(_lowest(np.dtype(dtype)))
+    return walk.make_walk(_scalar.prefers_second, True, identity, computed, True)
+
+
+def _sum(dtype: str) -> Callable:
+    computed = _computed(dtype)
+    return walk.make_walk(_scalar.add, False, computed(0), computed, False)
+
+
+def _optional(dtype: str | None) -> np.dtype | None:
+    return None if dtype is None else np.dtype(dtype)
+
+
+# Family: (maker of the function, its signature). A kernel is a family and the names of its types and options.
+_FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
+    "max": (_max, WALK_SIGNATURE),
+    "argmax": (_argmax, WALK_SIGNATURE),
+    "sum": (_sum, WALK_SIGNATURE),
+    "scatter": (
+        lambda dtype, offsets, x_dtype, check: scatter.make_scatter(
+            _computed(dtype), offsets, _optional(x_dtype), check
+        ),
+        WALK_SIGNATURE,
+    ),
+    "load": (lambda d, w: rows.make_load(d, _computed(w)), rows.SIGNATURE),
+    "load_power": (lambda d, w: rows.make_load(d, _computed(w), lifted=True), rows.SIGNATURE),
+    "load_indices": (
+        lambda d: rows.make_load(d, types.int64, of_other=True),
+        rows.SIGNATURE,
+    ),
+    "load_gradient": (
+        lambda d, y, w: rows.make_load_gradient(d, _optional(y), _computed(w)),
+        rows.SIGNATURE,
+    ),
+    "store": (lambda w, d: rows.make_store(_computed(w), d), rows.SIGNATURE),
+    "store_positions": (rows.make_store_positions, rows.SIGNATURE),
+    "divide": (lambda w: rows.make_divide(_computed(w)), rows.SIGNATURE),
+    "root": (lp_rows.make_finish_lp, rows.SIGNATURE),
+    "root_gradient": (lp_rows.make_finish_lp_gradient, rows.SIGNATURE),
+}
+
+# Compiled kernels, by family and arguments. They live as long as the process: plans hold their addresses.
+_compiled: dict[tuple, CFunc] = {}
+
+
+def address(family: str, *args: Any) -> int:
+    """The address of a kernel, compiled or loaded from disk at its first use."""
+    key = (family, *args)
+    kernel = _compiled.get(key)
+    if kernel is None:
+        # Numba's lock and not one of ours: it is the one that is taken around a fork.
+        with global_compiler_lock:
+            kernel = _compiled.get(key) or _compile(key)
+    return kernel.address
+
+
+def _compile(key: tuple) -> CFunc:
+    family, *args = key
+    make, signature = _FAMILIES[family]
+    name = "-".join(str(part).lower() for part in key)
+    kernel = CFunc(
+        make(*args), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
+    )
+    kernel._cache = KernelCache(name)
+    kernel.compile()
+    _compiled[key] = kernel
+    return kernel

@@ -1,0 +1,152 @@
+"""The row functions that finish Lp, and the slow exact way for windows whose powers leave the range of float64."""
+
+import math
+
+from numba import types
+
+from numpool._cpu.memory import array_at, inline, read
+from numpool._cpu.plan import PLAN_TYPE, WINDOW_TYPE
+from numpool._cpu.rows import reader, scalar, stored_type
+from numpool._cpu.walk import table_entry
+
+
+def make_finish_lp(dtype):
+    """Finish of Lp: the root of each sum. A sum outside [low, high] is taken again, scaled by its largest tap."""
+    stored = stored_type(dtype)
+    convert = reader(dtype, types.float64)
+
+    @inline
+    def window_taps(plan, depth, row, j):
+        """(first, count) of the taps along each axis."""
+        window = array_at(plan.geometry, 3, WINDOW_TYPE)[2]
+        start = j * window.stride - window.before
+        lowest = max(-(start // window.dilation), 0)
+        highest = min(-((start - window.length) // window.dilation), window.kernel)
+        first = start + lowest * window.dilation
+        columns = (first, max(highest - lowest, 0))
+        return table_entry(plan.depth_taps, depth), table_entry(plan.row_taps, row), columns
+
+    @inline
+    def magnitude(plan, source, d, r, w):
+        address = source + d * plan.source_depth + r * plan.source_row + w * plan.source_column
+        return abs(convert(read(address, stored)))
+
+    @inline
+    def scaled_norm(plan, source, depths, rows, columns):
+        first_depth, depth_count = depths
+        first_row, row_count = rows
+        first_column, column_count = columns
+        dilation = array_at(plan.geometry, 3, WINDOW_TYPE)[2].dilation
+        largest = 0.0
+        for d in range(depth_count):
+            for r in range(row_count):
+                for w in range(column_count):
+                    a = magnitude(
+                        plan,
+                        source,
+                        first_depth + d * plan.depth_step,
+                        first_row + r * plan.row_step,
+                        first_column + w * dilation,
+                    )
+                    largest = scalar.larger(largest, a)
+        if not 0.0 < largest < math.inf:
+            return largest
+        # Compensated, since it runs over the taps one by one.
+        total = 0.0
+        lost = 0.0
+        for d in range(depth_count):
+            for r in range(row_count):
+                for w in range(column_count):
+                    a = magnitude(
+                        plan,
+                        source,
+                        first_depth + d * plan.depth_step,
+                        first_row + r * plan.row_step,
+                        first_column + w * dilation,
+                    )
+                    term = scalar.lift_lp(a / largest, plan.p) - lost
+                    larger_total = total + term
+                    lost = (larger_total - total) - term
+                    total = larger_total
+        return largest * scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
+
+    def finish_lp(
+        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+    ):  # fmt: skip
+        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+        results = array_at(line, columns * channels, types.float64)
+        outside = 0
+        for i in range(results.size):
+            outside += results[i] < plan.low or results[i] > plan.high
+        if outside == 0:
+            for i in range(results.size):
+                results[i] = scalar.finish_lp(results[i], plan.p, plan.inverse, plan.correction)
+            return
+        for w in range(columns):
+            taps = window_taps(plan, depth, row, column + w)
+            for c in range(channels):
+                total = results[w * channels + c]
+                if total < plan.low or total > plan.high:
+                    result = scaled_norm(plan, source + c * plan.source_channel, *taps)
+                else:
+                    result = scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
+                results[w * channels + c] = result
+
+    return finish_lp
+
+
+def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
+    """Finish of Lp's backward pass: the sum times sign(x) * |x| ** (p - 1), or tap by tap where that is NaN."""
+    stored, convert = stored_type(dtype), reader(dtype, types.float64)
+    y_stored, convert_y = stored_type(y_dtype), reader(y_dtype, types.float64)
+    x_stored, convert_x = stored_type(x_dtype), reader(x_dtype, types.float64)
+
+    @inline
+    def tap_by_tap(plan, source, other, depths, rows, column, x):
+        first_depth, depth_count = depths
+        first_row, row_count = rows
+        window = array_at(plan.geometry, 3, WINDOW_TYPE)[2]
+        start = column + window.before
+        first = max(-(((window.kernel - 1) * window.dilation - start) // window.stride), 0)
+        last = min(start // window.stride, window.outputs - 1)
+        total = 0.0
+        for d in range(depth_count):
+            for r in range(row_count):
+                for j in range(first, last + 1):
+                    if (start - j * window.stride) % window.dilation == 0:
+                        od = first_depth + d * plan.depth_step
+                        oh = first_row + r * plan.row_step
+                        g_at = source + od * plan.source_depth + oh * plan.source_row
+                        y_at = other + od * plan.other_depth + oh * plan.other_row
+                        g = convert(read(g_at + j * plan.source_column, stored))
+                        y = convert_y(read(y_at + j * plan.other_column, y_stored))
+                        total += scalar.lp_gradient(g, x, y, plan.exponent, plan.correction)
+        return total
+
+    def finish_lp_gradient(
+        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+    ):  # fmt: skip
+        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+        results = array_at(line, columns * channels, types.float64)
+        depths = table_entry(plan.depth_taps, depth)
+        rows = table_entry(plan.row_taps, row)
+        for w in range(columns):
+            for c in range(channels):
+                address = extra + (column + w) * plan.extra_column + c * plan.extra_channel
+                x = convert_x(read(address, x_stored))
+                result = scalar.finish_lp_gradient(
+                    results[w * channels + c], x, plan.p, plan.exponent, plan.correction
+                )
+                if result != result:
+                    result = tap_by_tap(
+                        plan,
+                        source + c * plan.source_channel,
+                        other + c * plan.other_channel,
+                        depths,
+                        rows,
+                        column + w,
+                        x,
+                    )
+                results[w * channels + c] = result
+
+    return finish_lp_gradient

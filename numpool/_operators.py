@@ -1,0 +1,176 @@
+"""What pooling computes: every formula of every operator, once, as a plain function of scalars.
+
+The kernels compile these functions into their loops, on the CPU and on a GPU, and the tests call them as they are.
+A pooled value is made in three steps: `lift` turns an element into an accumulator, an associative `combine` joins two
+accumulators, and `finish` turns the accumulator of a window into its result.
+"""
+
+import math
+from types import FunctionType, ModuleType
+
+import numpy as np
+
+
+def bind(decorate):
+    """All functions of this module decorated for a compiler, each calling the decorated others.
+
+    A compiled function cannot call a plain Python function, hence the copies over a namespace of their own.
+    """
+    namespace = dict(globals())
+    bound = {}
+    for name, function in globals().items():
+        if isinstance(function, FunctionType) and function is not bind:
+            bound[name] = decorate(FunctionType(function.__code__, namespace, name))
+    namespace.update(bound)
+    # A module, since that is the one kind of namespace that numba looks into.
+    module = ModuleType("bound_operators")
+    vars(module).update(bound)
+    return module
+
+
+# ---------------------------------------------------------------- combine
+
+
+def larger(a, b):
+    """The larger of two values; NaN wins. Written so that it becomes vector instructions: two compares, two selects."""
+    m = a if a > b else b
+    return m if a == a else a
+
+
+def add(a, b):
+    """The sum."""
+    return a + b
+
+
+def prefers_second(a, i, b, j):
+    """Whether the arg-max of (value a at position i) and (b at j) is the second: larger, NaN above all, else first.
+
+    Bitwise operators, since `and` and `or` would become branches.
+    """
+    a_nan = a != a
+    b_nan = b != b
+    tie = (a == b) | (a_nan & b_nan)
+    return (b > a) | (b_nan & (a == a)) | (tie & (j < i))
+
+
+# ---------------------------------------------------------------- Lp
+
+
+def power(x, exponent, correction):
+    """x ** (exponent + correction) for x >= 0, correction being what rounding took from the exponent.
+
+    Without it, x = 1e300 and 1/3 rounded to 53 bits would cost over a hundred units in the last place.
+    """
+    y = x**exponent
+    if correction != 0.0 and 0.0 < x < math.inf:
+        y += y * (correction * math.log(x))
+    return y
+
+
+def lift_lp(x, p):
+    """|x| ** p of a float64; the magnitude itself for p = inf, where the accumulators are combined by `larger`."""
+    a = abs(x)
+    if p == 1.0 or p == math.inf:
+        return a
+    if p == 2.0:
+        return a * a
+    if p == 3.0:
+        return a * a * a
+    return a**p
+
+
+def finish_lp(total, p, inverse, correction):
+    """total ** (1 / p), where 1 / p = inverse + correction."""
+    if p == 1.0:
+        return total
+    if p == 2.0:
+        return math.sqrt(total)
+    return power(total, inverse, correction)
+
+
+def lift_lp_gradient(g, y, p, exponent, correction):
+    """What an output sends to each of its taps, less the tap's own factor: g * y ** (1 - p), 0 where y is 0.
+
+    NaN where a power leaves the range in which products stay exact: then `lp_gradient` is taken tap by tap.
+    exponent + correction is p - 1.
+    """
+    if y == 0.0:
+        return 0.0
+    if p == 1.0:
+        return g
+    factor = power(y, -exponent, -correction)
+    u = g * factor
+    safe = (2.0**-500 <= factor <= 2.0**500) and (g == 0.0 or 2.0**-900 <= abs(u) <= 2.0**900)
+    return u if safe else math.nan
+
+
+def finish_lp_gradient(total, x, p, exponent, correction):
+    """The gradient at x from the sum of `lift_lp_gradient` over its windows; NaN where it must be taken tap by tap."""
+    if x == 0.0:
+        return 0.0
+    if p == 1.0:
+        return total * sign(x)
+    factor = power(abs(x), exponent, correction)
+    safe = 2.0**-500 <= factor <= 2.0**500
+    return total * factor * sign(x) if safe else math.nan
+
+
+def lp_gradient(g, x, y, exponent, correction):
+    """g * sign(x) * (|x| / y) ** (p - 1), 0 where x or y is 0: one tap's share of one output's gradient."""
+    if x == 0.0 or y == 0.0:
+        return 0.0
+    return g * sign(x) * power(abs(x) / y, exponent, correction)
+
+
+def sign(x):
+    """-1, 0 or 1; NaN of NaN."""
+    if x > 0.0:
+        return 1.0
+    if x < 0.0:
+        return -1.0
+    return x
+
+
+# ---------------------------------------------------------------- number formats
+
+
+def from_half(bits):
+    """The float32 of a float16's bits. Shifts and one product instead of a convert instruction that not every CPU has."""
+    magnitude = (np.uint32(bits) & np.uint32(0x7FFF)) << np.uint32(13)
+    negative = (np.uint32(bits) & np.uint32(0x8000)) << np.uint32(16)
+    finite = np.float32(np.uint32(magnitude).view(np.float32) * np.float32(2.0**112)).view(np.uint32)
+    special = magnitude | np.uint32(0x7F800000)
+    out = special if magnitude >= np.uint32(0x0F800000) else finite
+    return np.uint32(out | negative).view(np.float32)
+
+
+def to_half(value):
+    """The bits of the float16 nearest to a float64, ties to even: rounded once, subnormals included."""
+    whole = np.float64(value).view(np.int64)
+    bits = whole & np.int64(0x7FFFFFFFFFFFFFFF)
+    magnitude = np.int64(bits).view(np.float64)
+    # Round the mantissa to 10 bits, carry into the exponent, move the exponent's bias from 1023 to 15.
+    odd = (bits >> np.int64(42)) & np.int64(1)
+    normal = ((bits + np.int64(0x1FFFFFFFFFF) + odd) >> np.int64(42)) - np.int64(1008 << 10)
+    # The sum with 2**28 has units of 2**-24, as float16's subnormals.
+    shifted = np.float64(magnitude + 2.0**28).view(np.int64)
+    subnormal = shifted - np.float64(2.0**28).view(np.int64)
+    out = normal if magnitude >= 2.0**-14 else subnormal
+    out = out if out < np.int64(0x7C00) else np.int64(0x7C00)
+    out = out if magnitude == magnitude else np.int64(0x7E00)
+    return np.uint16(out | (np.int64(0x8000) if whole < np.int64(0) else np.int64(0)))
+
+
+def to_integer(value, lowest, highest, convert):
+    """A float64 rounded half to even and saturated to [lowest, highest]; NaN gives 0. `convert` makes the result's type.
+
+    As a float64 `highest` may be one too large, hence the comparison by >=.
+    """
+    rounded = np.rint(value)
+    if rounded != rounded:
+        return convert(0)
+    if rounded <= lowest:
+        return convert(lowest)
+    if rounded >= highest:
+        return convert(highest)
+    return convert(rounded)

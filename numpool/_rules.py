@@ -1,0 +1,202 @@
+"""The rules of each operator: what it computes in, which kernels and row functions do it, and their numbers."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpool._plans import Divisor, Rows
+from numpool._windows import Windows, as_flag
+
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
+# Divisors in this range have no part in a float32's overflow or underflow.
+_FLOAT32_DIVISORS = (2.0**-100, 2.0**100)
+
+
+class Forward(NamedTuple):
+    """How a forward pass is done: kernel, the dtype it computes in, the dtypes of results, row functions, numbers."""
+
+    kernel: tuple
+    computed: np.dtype
+    dtype: np.dtype
+    indices: np.dtype | None
+    rows: Rows
+    divisor: Divisor
+    numbers: dict[str, float]
+
+
+def _real(name: str, value: Any) -> float:
+    """`value` as a float; bool, strings and everything that is not a real number are refused."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {value!r} of type {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must fit into a float64, got {value!r}") from None
+
+
+def divisor(count_include_pad: Any, divisor_override: Any) -> Divisor:
+    """The checked divisor of an average."""
+    include = as_flag("count_include_pad", count_include_pad)
+    if divisor_override is None:
+        return Divisor(include)
+    override = _real("divisor_override", divisor_override)
+    if override == 0 or not math.isfinite(override):
+        raise ValueError(
+            f"divisor_override must be a finite number other than 0, got {divisor_override!r}"
+        )
+    return Divisor(include, override)
+
+
+def exponent(p: Any) -> float:
+    """The checked p of an Lp norm."""
+    value = _real("p", p)
+    if not value > 0:
+        raise ValueError(f"p must be greater than 0 (inf included), got {p!r}")
+    return value
+
+
+def _result_dtype(dtype: Any, x: np.dtype, kinds: str, allowed: str) -> np.dtype:
+    if dtype is None:
+        return x if x.kind == "f" else _FLOAT64
+    try:
+        result = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype must be {allowed}, got {dtype!r}") from error
+    if result.char not in kinds or not result.isnative:
+        raise TypeError(f"dtype must be {allowed}, got {dtype!r}")
+    return result
+
+
+def average_type(source: np.dtype, result: np.dtype, divisor: Divisor) -> np.dtype:
+    """The dtype sums are taken in: float32 where source and result have no more, else float64."""
+    low, high = _FLOAT32_DIVISORS
+    small = divisor.override is None or low < abs(divisor.override) < high
+    if small and source.char in "ef" and result.char in "ef":
+        return _FLOAT32
+    return _FLOAT64
+
+
+def _computed_max(x: np.dtype) -> np.dtype:
+    if x == np.float16:
+        return _FLOAT32
+    return np.dtype(np.uint8) if x == np.bool_ else x
+
+
+def offset_dtype(windows: Windows) -> np.dtype:
+    """The smallest unsigned type for the offsets of a window and, above them, the marker of no data."""
+    taps = math.prod(w.kernel for w in windows.windows)
+    for dtype in map(np.dtype, (np.uint8, np.uint16, np.uint32)):
+        if taps <= np.iinfo(dtype).max:
+            return dtype
+    if taps < 2**63:
+        return np.dtype(np.uint64)
+    raise ValueError(f"kernel_size has too many taps for offsets of 64 bits: {taps}")
+
+
+def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
+    computed = _computed_max(x)
+    name = computed.name
+    rows = Rows(
+        load=("load", _stored(x, computed), name), store=("store", name, _stored(x, computed))
+    )
+    if isinstance(return_indices, str):
+        if return_indices != "offset":
+            raise ValueError(
+                f'return_indices must be True, False or "offset", got {return_indices!r}'
+            )
+        indices = offset_dtype(windows)
+        rows = rows._replace(store_extra=("store_positions", indices.name, True))
+    elif as_flag("return_indices", return_indices):
+        indices = np.dtype(np.int64)
+        rows = rows._replace(store_extra=("store_positions", indices.name, False))
+    else:
+        return Forward(("max", name), computed, x, None, rows, Divisor(), {})
+    return Forward(("argmax", name), computed, x, indices, rows, Divisor(), {})
+
+
+def _stored(x: np.dtype, computed: np.dtype) -> str:
+    """The name by which row functions know x's elements: bool is stored as the uint8 it is computed in."""
+    return computed.name if x == np.bool_ else x.name
+
+
+def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
+    """The largest |x| and its offset: where the gradient of the L-inf norm goes."""
+    rule = _max(x, windows, "offset")
+    rows = rule.rows._replace(load=("load_power", x.name, rule.computed.name))
+    return rule._replace(rows=rows, numbers={"p": math.inf})
+
+
+def _avg(
+    x: np.dtype, windows: Windows, count_include_pad: Any, divisor_override: Any, dtype: Any
+) -> Forward:
+    result = _result_dtype(dtype, x, "bBhHiIlLqQpPefd", "a floating point or integer dtype")
+    by = divisor(count_include_pad, divisor_override)
+    computed = average_type(x, result, by)
+    rows = Rows(
+        load=("load", x.name, computed.name),
+        finish=("divide", computed.name),
+        store=("store", computed.name, result.name),
+    )
+    return Forward(("sum", computed.name), computed, result, None, rows, by, {})
+
+
+def _lp(x: np.dtype, windows: Windows, p: Any, dtype: Any) -> Forward:
+    p = exponent(p)
+    result = _result_dtype(dtype, x, "efd", "a floating point dtype")
+    rows = Rows(load=("load_power", x.name, "float64"), store=("store", "float64", result.name))
+    if p == math.inf:
+        kernel: tuple = ("max", "float64")
+    else:
+        kernel = ("sum", "float64")
+        rows = rows._replace(finish=("root", x.name))
+    return Forward(kernel, _FLOAT64, result, None, rows, Divisor(), _lp_numbers(p, x))
+
+
+def _lost(exact: Fraction, rounded: float) -> float:
+    """What rounding took from an exponent."""
+    return float(exact - Fraction(rounded)) if math.isfinite(rounded) else 0.0
+
+
+def _lp_numbers(p: float, x: np.dtype) -> dict[str, float]:
+    """p, 1 / p in two parts, and the range in which a sum of powers is known to be exact."""
+    if p == math.inf:
+        return {"p": p}
+    inverse = 1.0 / p
+    low, high = 0.0, math.inf
+    if p < 0.01:
+        low = math.inf  # the powers are too close to 1 to hold anything: take all from scaled taps
+    else:
+        if x.kind == "f":
+            info = np.finfo(x)
+            smallest, largest = float(info.smallest_subnormal), float(info.max)
+        else:
+            smallest, largest = 1.0, 1.0 if x == np.bool_ else 2.0 ** (8 * x.itemsize)
+        if p * math.log2(smallest) < -900 or p * math.log2(largest) > 900:
+            low, high = 2.0**-900, 2.0**1000
+    return {
+        "p": p,
+        "inverse": inverse,
+        "correction": _lost(1 / Fraction(p), inverse),
+        "low": low,
+        "high": high,
+    }
+
+
+def gradient_numbers(p: float) -> dict[str, float]:
+    """p, and p - 1 in two parts."""
+    return {"p": p, "exponent": p - 1.0, "correction": _lost(Fraction(p) - 1, p - 1.0)}
+
+
+FORWARD: dict[str, Callable[..., Forward]] = {
+    "max": _max,
+    "argmagnitude": _argmagnitude,
+    "avg": _avg,
+    "lp": _lp,
+}

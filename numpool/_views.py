@@ -1,0 +1,164 @@
+"""Any array to the engine's view of it: (items, depth, rows, columns, channels), by strides alone, nothing copied.
+
+The axes are taken in the order in which the array lies in memory, so that a Fortran or channels-last array is walked in
+a straight line like any other. Batch axes below the last window axis are channels, the others are counted by items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpool._windows import Axis, Windows
+
+FLOATS = "efd"
+INTEGERS = "bBhHiIlLqQpP"
+_REAL = "?" + INTEGERS + FLOATS
+_ALLOWED = {
+    FLOATS: "float16, float32 or float64",
+    INTEGERS: "an integer type",
+    _REAL: "bool, an integer type, float16, float32 or float64",
+}
+
+
+class Dimension(NamedTuple):
+    """An axis of the view: its windows, the strides of each operand along it, and the axis of the array it is."""
+
+    window: Axis
+    strides: tuple[int, ...]
+    axis: int | None = None
+
+
+class View(NamedTuple):
+    """The operands of a call as the engine sees them."""
+
+    batch: tuple[Dimension, ...]
+    depth: Dimension
+    rows: Dimension
+    columns: Dimension
+    channels: Dimension
+
+
+def _no_windows(size: int) -> Axis:
+    return Axis(size, 1, 1, 1, 0, 0, size)
+
+
+def canonical(
+    windows: Windows,
+    shape: tuple[int, ...],
+    operands: Sequence[tuple[int, ...] | None],
+    lead: int,
+    keep_axes: bool,
+) -> View:
+    """The view of `operands`, given by their strides, of an input of `shape`.
+
+    Operand number `lead` says in which order memory is walked. `keep_axes`: window axes that change nothing stay window
+    axes, and no batch axis takes the place of one, as whatever works with positions needs it.
+    """
+    count = len(operands)
+    window_of = dict(zip(windows.axes, windows.windows))
+    lead_strides = operands[lead]
+    assert lead_strides is not None
+    batch: list[Dimension] = []
+    pooled: list[Dimension] = []
+    order = sorted(range(len(shape)), key=lambda a: (-abs(lead_strides[a]), a))
+    inner = 0  # batch axes that lie below the last window axis
+    for a in order:
+        strides = tuple(0 if s is None else s[a] for s in operands)
+        window = window_of.get(a)
+        if window is not None and (keep_axes or not window.trivial):
+            pooled.append(Dimension(window, strides, a))
+            inner = 0
+        elif shape[a] != 1:
+            size = shape[a]
+            above = batch[-1] if inner > 0 or (batch and not pooled) else None
+            if above is not None and all(
+                above.strides[i] == strides[i] * size for i in range(count)
+            ):
+                batch[-1] = Dimension(_no_windows(above.window.length * size), strides)
+            else:
+                batch.append(Dimension(_no_windows(size), strides))
+                inner += 1
+    nothing = Dimension(_no_windows(1), (0,) * count)
+    channels = batch.pop() if pooled and inner > 0 else nothing
+    if not keep_axes:
+        # Missing window axes are taken by batch axes: a row costs less than a task.
+        while len(pooled) < 2 and batch:
+            pooled.insert(0, batch.pop())
+    while len(pooled) < 3:
+        pooled.insert(0, nothing)
+    return View(tuple(batch), *pooled, channels)
+
+
+def as_array(name: str, value: Any, kinds: str = _REAL) -> np.ndarray:
+    """`value` as a native, aligned array of one of the dtypes `kinds`; copied only where it is not one already."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; fill it first, "
+            f"as {name}.filled(value)"
+        )
+    if not isinstance(value, np.ndarray):
+        if hasattr(value, "__cuda_array_interface__"):
+            raise TypeError(
+                f"{name} lies on a GPU, and this version of numpool has no GPU support; "
+                "copy it to main memory first"
+            )
+        try:
+            value = np.asarray(value)
+        except Exception as error:
+            raise TypeError(f"{name} cannot be viewed as an array: {error}") from error
+    if value.dtype.char not in kinds:
+        raise TypeError(f"{name} must have dtype {_ALLOWED[kinds]}, got {value.dtype}")
+    if type(value) is not np.ndarray:
+        value = value.view(np.ndarray)
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if not _addressable(value):
+        value = value.copy(order="K")
+    return value
+
+
+def _addressable(array: np.ndarray) -> bool:
+    """Whether every element stands at a multiple of its size, as kernels read them."""
+    itemsize = array.itemsize
+    return bool(array.flags.aligned) and all(s % itemsize == 0 for s in array.strides)
+
+
+def as_output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """`out` if a result of this shape and dtype can be written into it."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a numpy array of {dtype}, got {type(out).__name__}")
+    if out.dtype != dtype or not out.dtype.isnative:
+        raise TypeError(f"{name} must have dtype {dtype} (native byte order), got {out.dtype!r}")
+    if out.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name} must be writeable, got a read-only array")
+    if _may_overlap_itself(out):
+        raise ValueError(
+            f"{name} must not overlap itself in memory, got strides {out.strides} "
+            f"for shape {out.shape}"
+        )
+    return out
+
+
+def _may_overlap_itself(array: np.ndarray) -> bool:
+    """Whether two elements share memory; True also for the rare layouts of which it is not plain."""
+    span = array.itemsize
+    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape) if n > 1):
+        if stride < span:
+            return array.size > 0
+        span = stride * (size - 1) + span
+    return False
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays share memory; True also where finding out would take long."""
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=1000)
+    except np.exceptions.TooHardError:
+        return True

@@ -1,0 +1,281 @@
+"""Arguments to windows: every check of a window argument, and where the taps of each window lie.
+
+An `Axis` says everything that kernel size, stride, padding, dilation, "same" and ceil_mode mean for one window axis.
+Kernels never compute geometry: they read the tables that `Axis.taps` and `Axis.divisors` make, in exact integers and
+clipped to the data, so that neither time nor memory grows with padding or a kernel that reach beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MAX_RANK = 3
+_INT64_MAX = 2**63 - 1
+# Padded lengths up to this leave every product of the kernels inside int64.
+_LONGEST = 2**62
+# Below this no product of the tables leaves int64; above it they are made of Python integers.
+_SMALL = 2**31
+
+
+class Axis(NamedTuple):
+    """The windows along one axis: `outputs` windows over `length` values.
+
+    `spacing` is 1 for a forward pass. A backward pass looks at the same windows from the input: there the `length`
+    positions hold data only at multiples of `spacing` (the forward stride), see `adjoint`.
+    """
+
+    length: int
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    outputs: int
+    spacing: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Positions from the first tap of a window to its last, both included."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def trivial(self) -> bool:
+        """Whether each output is the input at its own place."""
+        return self.kernel == self.stride == 1 and self.outputs == self.length and self.before == 0
+
+    @property
+    def tap_step(self) -> int:
+        """Distance of two neighbouring taps that hold data, in stored elements."""
+        return self.dilation // math.gcd(self.dilation, self.spacing)
+
+    def adjoint(self) -> Axis:
+        """The windows of the backward pass: for each input position, the outputs that it had a part in.
+
+        Output i stands at position i * stride, and input t gathers positions t + before - tap * dilation.
+        """
+        return Axis(
+            length=max((self.outputs - 1) * self.stride + 1, 0),
+            kernel=self.kernel,
+            stride=1,
+            dilation=self.dilation,
+            before=self.reach - 1 - self.before,
+            after=0,
+            outputs=self.length,
+            spacing=self.stride,
+        )
+
+    def _integers(self, positions: range) -> np.ndarray:
+        largest = max(abs(v) for v in (*self, self.outputs * self.stride, self.reach))
+        dtype = np.int64 if largest < _SMALL else object
+        return np.array(positions, dtype)
+
+    def taps(self, positions: range) -> tuple[np.ndarray, np.ndarray]:
+        """First stored element that each window of `positions` holds, and how many, `tap_step` apart."""
+        start = self._integers(positions) * self.stride - self.before
+        # Taps t with 0 <= start + t * dilation < length.
+        lowest = np.maximum(-(start // self.dilation), 0)
+        highest = np.minimum(-((start - self.length) // self.dilation), self.kernel)
+        if self.spacing > 1:
+            # Of these, the ones at multiples of spacing: t = residue modulo period, if there is any.
+            common = math.gcd(self.dilation, self.spacing)
+            period = self.spacing // common
+            residue = (-start // common) * pow(self.dilation // common, -1, period) % period
+            lowest = lowest + (residue - lowest) % period
+            count = np.maximum(-((lowest - highest) // period), 0)
+            count = np.where(start % common == 0, count, 0)
+        else:
+            count = np.maximum(highest - lowest, 0)
+        first = np.where(count > 0, (start + lowest * self.dilation) // self.spacing, 0)
+        return first.astype(np.int64), count.astype(np.int64)
+
+    def divisors(self, positions: range, count_include_pad: bool) -> np.ndarray:
+        """Number of taps that each window of `positions` is averaged over along this axis, at least 1."""
+        if not count_include_pad:
+            return np.maximum(self.taps(positions)[1], 1).astype(np.float64)
+        start = self._integers(positions) * self.stride - self.before
+        inside = -((start - self.length - self.after) // self.dilation)
+        return np.minimum(inside, self.kernel).astype(np.float64)
+
+    def interior(self) -> range:
+        """The outputs of which all taps hold data and count in an average."""
+        first = -(-self.before // self.stride) if self.before > 0 else 0
+        last = (self.length - self.reach + self.before) // self.stride
+        return range(
+            min(first, self.outputs), max(min(last + 1, self.outputs), min(first, self.outputs))
+        )
+
+
+class Windows(NamedTuple):
+    """The window axes of an array, in the order of its axes, and the shape of the result."""
+
+    axes: tuple[int, ...]
+    windows: tuple[Axis, ...]
+    shape: tuple[int, ...]
+
+
+def as_int(name: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`; bool and float are refused."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got the bool {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an integer, got {value!r} of type {type(value).__name__}"
+        ) from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    if number > _INT64_MAX:
+        raise ValueError(f"{name} must fit into 64 bits (at most {_INT64_MAX}), got {number}")
+    return number
+
+
+def _is_sequence(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, (str, bytes))
+        or (isinstance(value, np.ndarray) and value.ndim > 0)
+    )
+
+
+def _as_ints(name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
+    if not _is_sequence(value):
+        return (as_int(name, value, least),) * rank
+    if len(value) != rank:
+        raise ValueError(
+            f"{name} must be an int or {rank} ints (one for each window axis), got {value!r}"
+        )
+    return tuple(as_int(f"{name}[{i}]", v, least) for i, v in enumerate(value))
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """`value` if it is a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _window_axes(ndim: int, rank: int | None, kernel_size: Any, axis: Any) -> tuple[int, ...]:
+    """The window axes, not negative, paired with the arguments as given."""
+    given = None
+    if axis is not None:
+        given = tuple(axis) if _is_sequence(axis) else (axis,)
+    if rank is None:
+        if given is not None:
+            rank = len(given)
+        else:
+            rank = len(kernel_size) if _is_sequence(kernel_size) else ndim
+        if not 1 <= rank <= MAX_RANK:
+            if given is None and not _is_sequence(kernel_size):
+                hint = f"x has {ndim} axes; name the window axes by axis, as axis=(-2, -1)"
+            else:
+                hint = f"axis={axis!r}, kernel_size={kernel_size!r}"
+            raise ValueError(f"the number of window axes must be 1, 2 or 3, got {rank}: {hint}")
+    if given is None:
+        if ndim < rank:
+            raise ValueError(f"x must have at least {rank} axes, got {ndim}")
+        return tuple(range(ndim - rank, ndim))
+    axes = []
+    for value in given:
+        number = as_int("axis", value, -_INT64_MAX)
+        if not -ndim <= number < ndim:
+            raise np.exceptions.AxisError(number, ndim, "axis")
+        axes.append(number % ndim)
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"axis must name distinct axes, got {axis!r} for {ndim} axes")
+    if len(axes) != rank:
+        raise ValueError(f"axis must name {rank} window axes, got {axis!r}")
+    return tuple(axes)
+
+
+def _pads(padding: Any, rank: int) -> list[tuple[int, int]] | str:
+    """(before, after) for each window axis, or the name of a padding."""
+    allowed = f'an int, {rank} ints, {rank} pairs (before, after), "valid", "same" or "same_lower"'
+    if isinstance(padding, str):
+        if padding not in ("valid", "same", "same_lower"):
+            raise ValueError(f"padding must be {allowed}, got {padding!r}")
+        return padding
+    if not _is_sequence(padding):
+        return [(as_int("padding", padding, 0),) * 2] * rank
+    if len(padding) != rank:
+        raise ValueError(f"padding must be {allowed}, got {padding!r}")
+    pads = []
+    for i, value in enumerate(padding):
+        pair = tuple(value) if _is_sequence(value) else (value, value)
+        if len(pair) != 2:
+            raise ValueError(f"padding must be {allowed}, got {padding!r}")
+        before, after = (as_int(f"padding[{i}]", v, 0) for v in pair)
+        pads.append((before, after))
+    return pads
+
+
+def _axis(
+    name: str, length: int, kernel: int, stride: int, dilation: int, pads: Any, ceil_mode: bool
+) -> Axis:
+    reach = (kernel - 1) * dilation + 1
+    if isinstance(pads, str):
+        before = after = 0
+        if pads != "valid":
+            total = max((-(-length // stride) - 1) * stride + reach - length, 0)
+            before = total // 2 if pads == "same" else total - total // 2
+            after = total - before
+    else:
+        before, after = pads
+    if length + before + after > _LONGEST:
+        raise ValueError(
+            f"padding must leave {name} a length of at most 2**62, got {before} + {after} "
+            f"around {length}"
+        )
+    outputs = (length + before + after - reach + (stride - 1 if ceil_mode else 0)) // stride + 1
+    if ceil_mode and (outputs - 1) * stride >= length + before:
+        outputs -= 1
+    if outputs < 1 and not (isinstance(pads, str) and pads != "valid" and length == 0):
+        raise ValueError(
+            f"the output would be empty along {name}: its length {length} with padding "
+            f"{before} + {after} is {length + before + after}, and the window reaches over {reach} "
+            f"(kernel_size {kernel}, dilation {dilation}); use a smaller kernel_size or dilation, "
+            "or more padding"
+        )
+    return Axis(length, kernel, stride, dilation, before, after, max(outputs, 0))
+
+
+def windows_of(
+    shape: tuple[int, ...],
+    rank: int | None,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+    axis: Any,
+) -> Windows:
+    """Check the window arguments for an array of `shape`; `rank` is None for the rank-generic functions."""
+    axes = _window_axes(len(shape), rank, kernel_size, axis)
+    rank = len(axes)
+    kernels = _as_ints("kernel_size", kernel_size, rank, 1)
+    strides = kernels if stride is None else _as_ints("stride", stride, rank, 1)
+    dilations = _as_ints("dilation", dilation, rank, 1)
+    pads = _pads(padding, rank)
+    ceil_mode = as_flag("ceil_mode", ceil_mode)
+    windows = {
+        a: _axis(
+            f"axis {a}",
+            shape[a],
+            kernels[i],
+            strides[i],
+            dilations[i],
+            pads if isinstance(pads, str) else pads[i],
+            ceil_mode,
+        )
+        for i, a in enumerate(axes)
+    }
+    result = tuple(windows[a].outputs if a in windows else n for a, n in enumerate(shape))
+    if math.prod(n for n in result if n) > _INT64_MAX:
+        raise ValueError(f"padding gives a result of shape {result}, more than an array can hold")
+    order = tuple(sorted(windows))
+    return Windows(order, tuple(windows[a] for a in order), result)
