@@ -20,13 +20,38 @@ from numpool._windows import Windows, windows_of
 _KEPT_CALLS = 512
 
 
-class Call(NamedTuple):
-    """A plan and the results to make for it: (shape, dtype) of the values, dtype of the indices if any."""
+class Results(NamedTuple):
+    """The arrays a call gives: the values, and the indices if any."""
 
-    plan: Plan
     shape: tuple[int, ...]
     dtype: np.dtype
-    indices: np.dtype | None = None
+    indices: np.dtype | None
+
+    def like(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        """New arrays in x's memory order."""
+        values = _empty_like(x, self.shape, self.dtype)
+        if self.indices is None:
+            return (values,)
+        return values, _empty_like(x, self.shape, self.indices)
+
+    def checked(self, out: Any) -> tuple[np.ndarray, ...]:
+        """`out` as arrays that the results can be written into."""
+        if self.indices is None:
+            return (as_output("out", out, self.shape, self.dtype),)
+        if not isinstance(out, (tuple, list)) or len(out) != 2:
+            raise TypeError(f"out must be a pair (values, indices), got {type(out).__name__}")
+        values = as_output("out[0]", out[0], self.shape, self.dtype)
+        indices = as_output("out[1]", out[1], self.shape, self.indices)
+        if overlap(values, indices):
+            raise ValueError("out[0] and out[1] must not overlap in memory")
+        return values, indices
+
+
+class Call(NamedTuple):
+    """A plan (None if the result is empty), and the results to make for it."""
+
+    plan: Plan | None
+    results: Results
 
 
 _calls: OrderedDict[tuple, Call] = OrderedDict()
@@ -78,9 +103,8 @@ def _address(array: np.ndarray) -> int:
 
 def _run(plan: Plan, *operands: np.ndarray | None) -> None:
     """Run a plan on (source, other, out, extra)."""
-    if plan.tasks:
-        source, other, out, extra = (0 if a is None else _address(a) for a in operands)
-        launch.run(plan.kernel, plan.address, source, other, out, extra, plan.tasks, plan.parallel)
+    source, other, out, extra = (0 if a is None else _address(a) for a in operands)
+    launch.run(plan.kernel, plan.address, source, other, out, extra, plan.tasks, plan.parallel)
 
 
 def _empty_like(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -113,70 +137,40 @@ def pool(
         key = _key(operator, rank, x.shape, x.strides, x.dtype, *arguments, *options)
         call = _kept(key, x)
         if call is not None:
-            return _pooled(call, x)
+            return _pooled(call, x, call.results.like(x))
     array = as_array("x", x)
-    if array is not x:
-        key = None
     windows = windows_of(array.shape, rank, *arguments)
     rule = _rules.FORWARD[operator](array.dtype, windows, *options)
-    values, indices = _outputs(out, windows.shape, rule)
-    if out is not None:
-        array = _apart(array, values, indices)
-    call = Call(
-        _forward_plan(array, windows, rule, values, indices),
-        windows.shape,
-        rule.dtype,
-        rule.indices,
-    )
-    _keep(key, call)
-    return _pooled(call, array, values, indices)
-
-
-def _outputs(
-    out: Any, shape: tuple[int, ...], rule: _rules.Forward
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+    results = Results(windows.shape, rule.dtype, rule.indices)
     if out is None:
-        return None, None
-    if rule.indices is None:
-        return as_output("out", out, shape, rule.dtype), None
-    if not isinstance(out, tuple) or len(out) != 2:
-        raise TypeError(f"out must be a pair (values, indices), got {type(out).__name__}")
-    values = as_output("out[0]", out[0], shape, rule.dtype)
-    indices = as_output("out[1]", out[1], shape, rule.indices)
-    if overlap(values, indices):
-        raise ValueError("out[0] and out[1] must not overlap in memory")
-    return values, indices
+        outputs = results.like(array)
+    else:
+        outputs = results.checked(out)
+        array = _apart(array, *outputs)
+    call = Call(_forward_plan(array, windows, rule, outputs), results)
+    if array is x:
+        _keep(key, call)
+    return _pooled(call, array, outputs)
 
 
 def _forward_plan(
-    x: np.ndarray,
-    windows: Windows,
-    rule: _rules.Forward,
-    values: np.ndarray | None,
-    indices: np.ndarray | None,
-) -> Plan:
-    if values is None:
-        values = _empty_like(x, windows.shape, rule.dtype)
-    if indices is None and rule.indices is not None:
-        indices = _empty_like(x, windows.shape, rule.indices)
-    steps = None
-    if indices is not None:
-        steps = position_steps(windows)
+    x: np.ndarray, windows: Windows, rule: _rules.Forward, outputs: tuple[np.ndarray, ...]
+) -> Plan | None:
+    if 0 in windows.shape:
+        return None
+    values, indices = outputs if len(outputs) == 2 else (*outputs, None)
+    steps = None if indices is None else position_steps(windows)
     view = canonical(windows, x.shape, _strides(x, None, values, indices), 0, steps is not None)
     return walk_plan(
         rule.kernel, rule.computed, view, rule.rows, rule.divisor, rule.numbers, steps=steps
     )
 
 
-def _pooled(
-    call: Call, x: np.ndarray, values: np.ndarray | None = None, indices: np.ndarray | None = None
-) -> Any:
-    if values is None:
-        values = _empty_like(x, call.shape, call.dtype)
-        if call.indices is not None:
-            indices = _empty_like(x, call.shape, call.indices)
-    _run(call.plan, x, None, values, indices)
-    return values if call.indices is None else (values, indices)
+def _pooled(call: Call, x: np.ndarray, outputs: tuple[np.ndarray, ...]) -> Any:
+    if call.plan is not None:
+        values, indices = outputs if len(outputs) == 2 else (*outputs, None)
+        _run(call.plan, x, None, values, indices)
+    return outputs if len(outputs) == 2 else outputs[0]
 
 
 # ---------------------------------------------------------------- backward
@@ -219,6 +213,8 @@ def avg_pool_backward(
     """The adjoint of the average."""
     gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
     divisor = _rules.divisor(*options)
+    if out.size == 0:
+        return out
     computed = _rules.average_type(gradient.dtype, x.dtype, divisor)
     rows = Rows(
         load=("load_gradient", gradient.dtype.name, None, computed.name),
@@ -236,13 +232,18 @@ def lp_pool_backward(
     """The derivative of the Lp norm."""
     p = _rules.exponent(p)
     gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
+    if out.size == 0:
+        return out
     if y is not None:
         y = _apart(_of_shape("y", as_array("y", y, FLOATS), windows), out)
     if p == np.inf:
         offsets = pool("argmagnitude", x, rank, arguments, (), None)[1]
         return _scatter(gradient, x, windows, offsets, out, signed=True)
+    scale = 0.0
     if y is None:
-        y = pool("lp", x, rank, arguments, (p, np.float64), None)
+        # Norms that overflow, or would lose digits as subnormal numbers, come scaled: see operators.scaled_norm.
+        scale = 2.0**200
+        y = pool("lp", x, rank, arguments, (p, np.float64, scale), None)
     computed = np.dtype(np.float64)
     names = (gradient.dtype.name, y.dtype.name)
     rows = Rows(
@@ -257,7 +258,7 @@ def lp_pool_backward(
         view,
         rows,
         Divisor(),
-        _rules.gradient_numbers(p),
+        _rules.gradient_numbers(p, scale),
         backward=True,
     )
     _run(plan, gradient, y, out, x)
@@ -286,6 +287,8 @@ def _scatter(
     check: bool = False,
 ) -> np.ndarray:
     computed = np.result_type(gradient.dtype, x.dtype, np.float32)
+    if out.size == 0:
+        return out
     offsets = indices.dtype.kind == "u"
     rows = Rows(
         load=("load", gradient.dtype.name, computed.name),

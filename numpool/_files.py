@@ -27,6 +27,7 @@ _FORMATS = {
     ".tiff": "TIFF",
 }
 _ORIENTATION = 0x0112  # the same tag in EXIF and in TIFF
+_ICC_PROFILE = 34675  # TIFF's tag
 _UNASSOCIATED_ALPHA = 2  # TIFF's ExtraSamples
 _COLOURS = {"grey": 1, "rgb": 3, "cmyk": 4}
 _JPEG_SIDE = 65500
@@ -257,7 +258,7 @@ def _read_tiff(path: Path) -> Picture:
             pixels,
             axes,
             orientation=_known_orientation(page.tags.valueof(_ORIENTATION)),
-            icc=page.tags.valueof("InterColorProfile") or b"",
+            icc=page.tags.valueof(_ICC_PROFILE) or b"",
             packed=page.compression != 1,
         )
         return _colours_of_tiff(path, page, picture)
@@ -328,6 +329,8 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.copymode(target, beside)
         os.replace(beside, target)
     except OSError as error:
+        if error.errno is None:  # NumPy's, where a disk is full: "9 requested and 4 written"
+            raise OSError(errno.EIO, str(error), str(path)) from error
         if error.filename in (None, beside, str(beside)):
             error.filename, error.filename2 = str(path), None
         raise
@@ -446,16 +449,18 @@ def _write_pillow(path: Path, picture: Picture, format: str) -> None:
 
 def _write_tiff(path: Path, picture: Picture) -> None:
     tifffile = _library("TIFF")
-    samples = picture.axes[-1] == "S"
-    orientation = picture.orientation
+    tags: list[tuple[int, int, int, int | bytes, bool]] = []
+    if picture.orientation != 1:
+        tags.append((_ORIENTATION, 3, 1, picture.orientation, True))  # 3: a short
+    if picture.icc:
+        tags.append((_ICC_PROFILE, 7, len(picture.icc), picture.icc, True))  # 7: any bytes
     tifffile.imwrite(
         path,
         picture.pixels,
         photometric={"grey": "minisblack", "rgb": "rgb", "cmyk": "separated"}[picture.space],
-        planarconfig="contig" if samples else None,
+        planarconfig="contig" if picture.axes[-1] == "S" else None,
         extrasamples=picture.extra or None,
         compression="zlib" if picture.packed else None,
-        iccprofile=picture.icc or None,
-        extratags=[(_ORIENTATION, 3, 1, orientation, True)] if orientation != 1 else (),
+        extratags=tags,
         metadata={"axes": picture.axes},
     )

@@ -63,7 +63,7 @@ def power(x, exponent, correction):
     """
     y = x**exponent
     if correction != 0.0 and 0.0 < x < math.inf:
-        y += y * (correction * math.log(x))
+        y *= 1.0 + correction * math.log(x)
     return y
 
 
@@ -80,12 +80,32 @@ def lift_lp(x, p):
 
 
 def finish_lp(total, p, inverse, correction):
-    """total ** (1 / p), where 1 / p = inverse + correction."""
+    """total ** (1 / p), where 1 / p = inverse + correction; for p = inf the total is the largest magnitude or -inf."""
+    if p == math.inf:
+        return 0.0 if total < 0.0 else total
     if p == 1.0:
         return total
     if p == 2.0:
         return math.sqrt(total)
     return power(total, inverse, correction)
+
+
+def ratio_power(a, b, exponent, correction):
+    """(a / b) ** (exponent + correction) for a, b > 0, also where a / b underflows."""
+    ratio = a / b
+    if not 0.0 <= ratio < 2.0**-960 or b == math.inf:
+        return power(ratio, exponent, correction)
+    scales = 0
+    if a < 1.0:
+        a *= 2.0**600
+        scales += 1
+    if b > 1.0:
+        b *= 2.0**-600
+        scales += 1
+    result = power(a / b, exponent, correction)
+    for _ in range(scales):
+        result *= power(2.0**-600, exponent, correction)
+    return result
 
 
 def lift_lp_gradient(g, y, p, exponent, correction):
@@ -98,7 +118,7 @@ def lift_lp_gradient(g, y, p, exponent, correction):
         return 0.0
     if p == 1.0:
         return g
-    factor = power(y, -exponent, -correction)
+    factor = power(y, -exponent, -correction) if y > 0.0 else math.nan
     u = g * factor
     safe = (2.0**-500 <= factor <= 2.0**500) and (g == 0.0 or 2.0**-900 <= abs(u) <= 2.0**900)
     return u if safe else math.nan
@@ -115,11 +135,32 @@ def finish_lp_gradient(total, x, p, exponent, correction):
     return total * factor * sign(x) if safe else math.nan
 
 
-def lp_gradient(g, x, y, exponent, correction):
-    """g * sign(x) * (|x| / y) ** (p - 1), 0 where x or y is 0: one tap's share of one output's gradient."""
+def lp_gradient(g, x, y, exponent, correction, scale):
+    """g * sign(x) * (|x| / y) ** (p - 1), 0 where x or y is 0: one tap's share of one output's gradient.
+
+    With a scale, a negative y is one that `scaled_norm` has brought back into range.
+    """
     if x == 0.0 or y == 0.0:
         return 0.0
-    return g * sign(x) * power(abs(x) / y, exponent, correction)
+    # In two halves, so that a factor out of range meets g on the way.
+    exponent *= 0.5
+    correction *= 0.5
+    if y < 0.0 < scale:
+        half = ratio_power(abs(x), -y, exponent, correction)
+        half *= power(scale if y > -1.0 else 1.0 / scale, exponent, correction)
+    else:
+        half = ratio_power(abs(x), y, exponent, correction)
+    return g * sign(x) * half * half
+
+
+def scaled_norm(largest, root, scale):
+    """The norm largest * root; with a scale, one that is no normal number comes scaled up or down, and negative."""
+    if scale > 0.0:
+        if largest * root < 2.0**-800:
+            return -(largest * scale) * root
+        if largest * root > 2.0**900:
+            return -(largest / scale) * root
+    return largest * root
 
 
 def sign(x):

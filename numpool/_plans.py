@@ -184,7 +184,7 @@ def walk_plan(
         single = not backward and channels == 1 and column.kernel >= _FOLD_TAPS
         slide = column.stride <= 4 * reach + 8 and not (single and column.stride * 2 >= column.kernel)
     else:
-        slide = column.stride * 4 < reach < column.length + column.dilation
+        slide = column.stride * 4 < reach <= forward[2].length
     step = 1 if slide else column.tap_step
     regular = range(0) if backward else column.interior()
     if slide:

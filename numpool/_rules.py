@@ -147,16 +147,16 @@ def _avg(
     return Forward(("sum", computed.name), computed, result, None, rows, by, {})
 
 
-def _lp(x: np.dtype, windows: Windows, p: Any, dtype: Any) -> Forward:
+def _lp(x: np.dtype, windows: Windows, p: Any, dtype: Any, scale: float = 0.0) -> Forward:
     p = exponent(p)
     result = _result_dtype(dtype, x, "efd", "a floating point dtype")
-    rows = Rows(load=("load_power", x.name, "float64"), store=("store", "float64", result.name))
-    if p == math.inf:
-        kernel: tuple = ("max", "float64")
-    else:
-        kernel = ("sum", "float64")
-        rows = rows._replace(finish=("root", x.name))
-    return Forward(kernel, _FLOAT64, result, None, rows, Divisor(), _lp_numbers(p, x))
+    rows = Rows(
+        load=("load_power", x.name, "float64"),
+        finish=("root", x.name),
+        store=("store", "float64", result.name),
+    )
+    kernel = ("max" if p == math.inf else "sum", "float64")
+    return Forward(kernel, _FLOAT64, result, None, rows, Divisor(), _lp_numbers(p, x, scale))
 
 
 def _lost(exact: Fraction, rounded: float) -> float:
@@ -164,10 +164,10 @@ def _lost(exact: Fraction, rounded: float) -> float:
     return float(exact - Fraction(rounded)) if math.isfinite(rounded) else 0.0
 
 
-def _lp_numbers(p: float, x: np.dtype) -> dict[str, float]:
+def _lp_numbers(p: float, x: np.dtype, scale: float) -> dict[str, float]:
     """p, 1 / p in two parts, and the range in which a sum of powers is known to be exact."""
     if p == math.inf:
-        return {"p": p}
+        return {"p": p, "low": -math.inf, "high": math.inf}
     inverse = 1.0 / p
     low, high = 0.0, math.inf
     if p < 0.01:
@@ -179,19 +179,21 @@ def _lp_numbers(p: float, x: np.dtype) -> dict[str, float]:
         else:
             smallest, largest = 1.0, 1.0 if x == np.bool_ else 2.0 ** (8 * x.itemsize)
         if p * math.log2(smallest) < -900 or p * math.log2(largest) > 900:
-            low, high = 2.0**-900, 2.0**1000
+            low, high = 2.0 ** max(-900.0, -800.0 * p), 2.0 ** min(1000.0, 900.0 * p)
     return {
         "p": p,
         "inverse": inverse,
         "correction": _lost(1 / Fraction(p), inverse),
         "low": low,
         "high": high,
+        "scale": scale,
     }
 
 
-def gradient_numbers(p: float) -> dict[str, float]:
-    """p, and p - 1 in two parts."""
-    return {"p": p, "exponent": p - 1.0, "correction": _lost(Fraction(p) - 1, p - 1.0)}
+def gradient_numbers(p: float, scale: float) -> dict[str, float]:
+    """p, p - 1 in two parts, and by what norms are scaled that are no normal numbers."""
+    correction = _lost(Fraction(p) - 1, p - 1.0)
+    return {"p": p, "exponent": p - 1.0, "correction": correction, "scale": scale}
 
 
 FORWARD: dict[str, Callable[..., Forward]] = {

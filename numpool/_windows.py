@@ -234,14 +234,14 @@ def _axis(
     outputs = (length + before + after - reach + (stride - 1 if ceil_mode else 0)) // stride + 1
     if ceil_mode and (outputs - 1) * stride >= length + before:
         outputs -= 1
-    if outputs < 1 and not (isinstance(pads, str) and pads != "valid" and length == 0):
+    if outputs < 1:
         raise ValueError(
             f"the output would be empty along {name}: its length {length} with padding "
             f"{before} + {after} is {length + before + after}, and the window reaches over {reach} "
             f"(kernel_size {kernel}, dilation {dilation}); use a smaller kernel_size or dilation, "
             "or more padding"
         )
-    return Axis(length, kernel, stride, dilation, before, after, max(outputs, 0))
+    return Axis(length, kernel, stride, dilation, before, after, outputs)
 
 
 def windows_of(

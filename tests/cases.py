@@ -89,9 +89,7 @@ class Dice:
         return tuple(left.pop(self.integer(0, len(left) - 1)) for _ in range(n))
 
 
-# ---------------------------------------------------------------------------------------------
-# Drawing
-# ---------------------------------------------------------------------------------------------
+# --- Drawing --------------------------------------------------------------------------------------
 
 
 def draw_layout(dice: Dice, rank: int, kinds: Sequence[str] = LAYOUTS) -> Layout:
@@ -267,6 +265,8 @@ def draw_case(
         window["axis"] = axis
     elif not fixed and not isinstance(window["kernel_size"], (tuple, list)) and rank != len(shape):
         fixed = True
+    if 0 in lengths and str(window.get("padding")).startswith("same"):
+        return None
     dtype = dice.pick(FLOATS if backward or dice.chance(50) else DTYPES)
     options = draw_options(dice, op, direction, dtype)
     rank = rank if fixed else None
@@ -359,9 +359,7 @@ def draw_out(dice: Dice, case: Case, layout: Layout) -> Case:
     return case._replace(out=out, overlap=overlap)
 
 
-# ---------------------------------------------------------------------------------------------
-# Building
-# ---------------------------------------------------------------------------------------------
+# --- Building -------------------------------------------------------------------------------------
 
 
 def contents(
@@ -497,18 +495,15 @@ def make_helper(case: Case, x: np.ndarray, rng: np.random.Generator) -> np.ndarr
                 y = y * rng.uniform(0.5, 2, y.shape) * (rng.random(y.shape) < 0.9)
             return y.astype(x.dtype)
     dtype = np.dtype(case.helper)
-    batch = math.prod(x.shape) // max(1, math.prod(ax.length for ax in axes.values()))
-    if 0 in x.shape:
-        batch = math.prod(n for a, n in enumerate(x.shape) if a not in axes)
+    batch = math.prod(n for a, n in enumerate(x.shape) if a not in axes)
     block = np.empty((batch, *(ax.outputs for ax in axes.values())), dtype)
     block[...] = np.array(-1).astype(dtype)
     for window in oracle.each_window(axes):
-        if window.count:
-            number = oracle.tap_positions if dtype.kind == "i" else oracle.tap_numbers
-            table = number(window, axes).astype(dtype)
-            chosen = table[rng.integers(0, window.count, batch)]
-            keep = rng.random(batch) < 0.9
-            block[(keep, *window.at)] = chosen[keep]
+        number = oracle.tap_positions if dtype.kind == "i" else oracle.tap_numbers
+        table = number(window, axes).astype(dtype)
+        chosen = table[rng.integers(0, window.count, batch)]
+        keep = rng.random(batch) < 0.9
+        block[(keep, *window.at)] = chosen[keep]
     return np.ascontiguousarray(oracle.from_block(block, x.shape, axes))
 
 

@@ -22,9 +22,7 @@ class NoOutput(ValueError):
     """The arguments describe no window at all."""
 
 
-# ---------------------------------------------------------------------------------------------
-# Geometry
-# ---------------------------------------------------------------------------------------------
+# --- Geometry -------------------------------------------------------------------------------------
 
 
 class Axis(NamedTuple):
@@ -133,18 +131,16 @@ def output_shape(shape: tuple[int, ...], *args: Any, **kwargs: Any) -> tuple[int
 
 
 def each_window(axes: dict[int, Axis]) -> Iterator[Window]:
-    """Every window, for a block of shape (batch, *window axes)."""
+    """Every window that holds data, for a block of shape (batch, *window axes)."""
     along = []
     for ax in axes.values():
         places = []
         for i in range(ax.outputs):
             taps, start, inside = ax.window(i)
-            cut = slice(0, 0)
             if taps:
-                cut = slice(
-                    start + taps[0] * ax.dilation, start + taps[-1] * ax.dilation + 1, ax.dilation
-                )
-            places.append((i, cut, taps, len(taps), inside))
+                first, last = (start + tap * ax.dilation for tap in (taps[0], taps[-1]))
+                cut = slice(first, last + 1, ax.dilation)
+                places.append((i, cut, taps, len(taps), inside))
         along.append(places)
     for parts in itertools.product(*along):
         at, where, taps, counts, inside = zip(*parts, strict=True)
@@ -197,9 +193,7 @@ def _shape_of(axes: dict[int, Axis], block: np.ndarray) -> tuple[int, ...]:
     return (block.shape[0], *(ax.outputs for ax in axes.values()))
 
 
-# ---------------------------------------------------------------------------------------------
-# Forward
-# ---------------------------------------------------------------------------------------------
+# --- Forward --------------------------------------------------------------------------------------
 
 
 class Reference(NamedTuple):
@@ -208,7 +202,8 @@ class Reference(NamedTuple):
     `value`: the exact result; `magnitude`: the sum of the absolute values of its finite
     contributions; `terms`: how many contributions there are. For an average `total` is the sum of
     |x| before the division, and `quotient` is the result rounded once to float64 where the sum is
-    exact in any order (else None).
+    exact in any order (else None). For the gradient of an Lp norm `inherited` is what the error of
+    a recomputed y makes of the contributions.
     """
 
     value: np.ndarray
@@ -216,6 +211,7 @@ class Reference(NamedTuple):
     terms: np.ndarray
     total: np.ndarray | None = None
     quotient: np.ndarray | None = None
+    inherited: np.ndarray | None = None
 
 
 def lowest(dtype: np.dtype) -> Any:
@@ -225,9 +221,7 @@ def lowest(dtype: np.dtype) -> Any:
 
 
 def max_pool(
-    x: np.ndarray,
-    *args: Any,
-    **kwargs: Any,
+    x: np.ndarray, *args: Any, **kwargs: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Values, positions and offsets (None where no type has a number for every tap)."""
     axes = geometry(x.shape, *args, **kwargs)
@@ -239,8 +233,6 @@ def max_pool(
     if narrow is not None:
         offsets = np.full(values.shape, np.iinfo(narrow).max, narrow)
     for window in each_window(axes):
-        if window.count == 0:
-            continue
         data = block[(slice(None), *window.where)].reshape(-1, window.count)
         # The first largest; NumPy's argmax finds the first NaN where there is one.
         best = data.argmax(axis=1)
@@ -283,8 +275,6 @@ def avg_pool(
     block = block.astype(np.longdouble)
     sizes = np.where(np.isfinite(block), abs(block), 0)
     for window in each_window(axes):
-        if window.count == 0:
-            continue
         at, where = (slice(None), *window.at), (slice(None), *window.where)
         divisor = divisor_of(window, count_include_pad, divisor_override)
         sums = block[where].reshape(-1, window.count).sum(axis=1)
@@ -318,8 +308,6 @@ def lp_pool(x: np.ndarray, *args: Any, p: float = 2.0, **kwargs: Any) -> Referen
     value = np.zeros(_shape_of(axes, block), np.longdouble)
     terms = np.zeros_like(value)
     for window in each_window(axes):
-        if window.count == 0:
-            continue
         data = block[(slice(None), *window.where)].reshape(-1, window.count)
         at = (slice(None), *window.at)
         value[at] = norm(data, float(p))
@@ -328,9 +316,7 @@ def lp_pool(x: np.ndarray, *args: Any, p: float = 2.0, **kwargs: Any) -> Referen
     return Reference(value, value, terms)
 
 
-# ---------------------------------------------------------------------------------------------
-# Backward
-# ---------------------------------------------------------------------------------------------
+# --- Backward -------------------------------------------------------------------------------------
 
 
 class _Gradient:
@@ -340,6 +326,7 @@ class _Gradient:
         self.value = np.zeros(shape, np.longdouble)
         self.magnitude = np.zeros_like(self.value)
         self.terms = np.zeros_like(self.value)
+        self.inherited = np.zeros_like(self.value)
 
     def add(self, where: tuple[Any, ...], contribution: np.ndarray) -> None:
         self.value[where] += contribution
@@ -349,8 +336,11 @@ class _Gradient:
     def reference(
         self, block: tuple[int, ...], shape: tuple[int, ...], axes: dict[int, Axis]
     ) -> Reference:
-        fields = (f.reshape(block) for f in (self.value, self.magnitude, self.terms))
-        return Reference(*(from_block(f, shape, axes) for f in fields))
+        def back(field: np.ndarray) -> np.ndarray:
+            return from_block(field.reshape(block), shape, axes)
+
+        value, magnitude, terms = (back(f) for f in (self.value, self.magnitude, self.terms))
+        return Reference(value, magnitude, terms, inherited=back(self.inherited))
 
 
 @np.errstate(all="ignore")
@@ -389,13 +379,28 @@ def avg_pool_backward(
     shape = (len(grads), *(ax.length for ax in axes.values()))
     gradient = _Gradient(shape)
     for window in each_window(axes):
-        if window.count:
-            share = grads[(slice(None), *window.at)] / _long(
-                divisor_of(window, count_include_pad, divisor_override)
-            )
-            share = share.reshape(-1, *(1 for _ in axes))
-            gradient.add((slice(None), *window.where), share)
+        divisor = _long(divisor_of(window, count_include_pad, divisor_override))
+        share = grads[(slice(None), *window.at)] / divisor
+        gradient.add((slice(None), *window.where), share.reshape(-1, *(1 for _ in axes)))
     return gradient.reference(shape, x.shape, axes)
+
+
+def _recomputed(forward: Reference, p: float, info: np.finfo) -> np.ndarray:
+    """The relative error that contributions inherit from a y that had to be recomputed.
+
+    It is a forward result, in float64, and no better than the bound of one where that matters: its
+    error grows by |p - 1|. For p >= 1 and a normal y this is no more than the p that the bound of
+    the gradient has room for. A y out of range is inf, and anything goes.
+    """
+    y = forward.value
+    if math.isinf(p):
+        return np.zeros(y.shape)
+    double = np.dtype(np.float64)
+    relative = np.where(y < np.finfo(double).tiny, half_unit(y, double) / y, 0)
+    if p < 1:
+        relative = relative + lp_relative(forward, p, double)
+    inherited = np.expm1(-abs(p - 1) * np.log1p(-np.minimum(relative, 0.5)))
+    return np.where(y > info.max, np.inf, np.where(y == 0, 0, inherited))
 
 
 @np.errstate(all="ignore")
@@ -408,18 +413,19 @@ def lp_pool_backward(
     **kwargs: Any,
 ) -> Reference:
     axes = geometry(x.shape, *args, **kwargs)
-    exact = lp_pool(x, *args, p=p, **kwargs).value if y is None else y
-    block, grads, ys = (
-        to_block(a, axes).astype(np.longdouble) for a in (x, grad, np.asarray(exact))
+    errors = np.zeros(output_shape(x.shape, *args, **kwargs))
+    info = np.finfo(working_type(x.dtype, grad.dtype))
+    if y is None:
+        forward = lp_pool(x, *args, p=p, **kwargs)
+        y, errors = forward.value, _recomputed(forward, float(p), info)
+    block, grads, ys, errors = (
+        to_block(a, axes).astype(np.longdouble) for a in (x, grad, y, errors)
     )
     gradient = _Gradient(block.shape)
-    limit = np.finfo(working_type(x.dtype, grad.dtype)).tiny
     for window in each_window(axes):
-        if window.count == 0:
-            continue
         where, at = (slice(None), *window.where), (slice(None), *window.at)
         data = block[where]
-        g, norms = (a[at].reshape(-1, *(1 for _ in axes)) for a in (grads, ys))
+        g, norms, error = (a[at].reshape(-1, *(1 for _ in axes)) for a in (grads, ys, errors))
         if float(p) == math.inf:
             flat = abs(data).reshape(-1, window.count)
             first = np.arange(window.count) == flat.argmax(axis=1)[:, None]
@@ -430,16 +436,15 @@ def lp_pool_backward(
             share = g * np.sign(data) * weight
             # Infinity times a weight that only leaves the range of the working type: IEEE makes
             # NaN of it where the weight becomes 0.
-            gone = np.isinf(g) & (weight > 0) & (weight < limit)
-            gradient.magnitude[where] += np.where(gone & (data != 0), np.inf, 0)
+            gone = np.isinf(g) & (weight > 0) & (weight < info.tiny)
+            gradient.inherited[where] += np.where(gone & (data != 0), np.inf, 0)
         share = np.where((data == 0) | (norms == 0), 0, share)
         gradient.add(where, share)
+        gradient.inherited[where] += np.where(error == 0, 0, error * abs(share))
     return gradient.reference(block.shape, x.shape, axes)
 
 
-# ---------------------------------------------------------------------------------------------
-# Bounds
-# ---------------------------------------------------------------------------------------------
+# --- Bounds ---------------------------------------------------------------------------------------
 
 
 def working_type(*dtypes: np.dtype) -> np.dtype:
@@ -547,13 +552,17 @@ def assert_avg(result: np.ndarray, reference: Reference, dtype: np.dtype) -> Non
     report("avg", result, reference.value, wrong)
 
 
+def lp_relative(reference: Reference, p: float, work: np.dtype) -> np.ndarray:
+    """The relative error that an Lp norm may have."""
+    return np.finfo(work).eps * (6 + (log2_ceil(reference.terms) + 8) / np.longdouble(p))
+
+
 @np.errstate(all="ignore")
 def assert_lp(result: np.ndarray, reference: Reference, dtype: np.dtype, p: float) -> None:
     """`result` is an Lp norm within the bound; `dtype` is that of x."""
     assert result.shape == reference.value.shape, (result.shape, reference.value.shape)
-    p = np.longdouble(float(p))
-    eps = np.finfo(working_type(dtype if dtype.kind != "f" else result.dtype)).eps
-    relative = eps * (6 + (log2_ceil(reference.terms) + 8) / p)
+    work = working_type(dtype if dtype.kind != "f" else result.dtype)
+    relative = lp_relative(reference, float(p), work)
     value = reference.value
     error = np.where((reference.terms == 0) | (value == 0), 0, relative * value)
     wrong = violations(result, value, error, np.zeros(value.shape, bool))
@@ -574,8 +583,16 @@ def assert_backward(
     info = np.finfo(working_type(result.dtype, grad_dtype))
     slack = 0.0 if math.isinf(p) else float(p)
     error = (reference.terms + 8 + slack) * info.eps * reference.magnitude
+    # A contribution below the normal numbers is rounded to the last place there is.
+    error += reference.terms * np.longdouble(info.smallest_subnormal) / 2
+    if reference.inherited is not None:
+        error += reference.inherited
     # What no window passes anything to is zero, not only small.
     error = np.where(reference.terms == 0, 0, error)
-    wrong = violations(result, reference.value, error, reference.magnitude > info.max)
+    # A single contribution out of range is that infinity; several may cancel into NaN.
+    overflow = (reference.magnitude > info.max) & (reference.terms > 1)
+    if reference.inherited is not None:
+        overflow |= np.isinf(reference.inherited)
+    wrong = violations(result, reference.value, error, overflow)
     wrong |= (reference.terms == 0) & (result != 0)
     report("gradient", result, reference.value, wrong)

@@ -216,6 +216,14 @@ def test_full_disk(before, monkeypatch, suffix):
     assert f"y.{suffix}: {os.strerror(errno.ENOSPC)}" in bad(f"pool {source} y.{suffix} {M}", 1)
 
 
+def test_errors_without_a_number(before, monkeypatch):
+    def short(*_, **__):
+        raise OSError("9 requested and 4 written")
+
+    monkeypatch.setattr(tifffile, "imwrite", short)
+    assert "y.tif: 9 requested and 4 written" in bad(f"pool x.npy y.tif {M}", 1)
+
+
 def test_full_disk_without_fallocate(before, monkeypatch):
     monkeypatch.delattr(os, "posix_fallocate", raising=False)
     usage = type("usage", (), {"free": 100})

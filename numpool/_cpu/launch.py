@@ -4,43 +4,56 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
 import numba
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
 from numpool._cpu.cache import KernelCache
-from numpool._cpu.memory import call
+from numpool._cpu.memory import call_walk
 
 # Chunks for each thread: enough to even out rows of different cost.
 _CHUNKS_PER_THREAD = 4
 
-_SERIAL_SIGNATURE = types.void(*[types.int64] * 7)
-_PARALLEL_SIGNATURE = types.void(*[types.int64] * 8)
+
+class _Driver:
+    """A function that runs kernels: compiled for its one signature at the first call, or loaded from disk."""
+
+    def __init__(self, name: str, function: Callable[..., int], arguments: int, **options: bool):
+        self._name = name
+        self._dispatcher = numba.njit(nogil=True, **options)(function)
+        self._signature = types.int64(*[types.int64] * arguments)
+
+    def ready(self) -> None:
+        """Compile it, unless that has been done."""
+        if not self._dispatcher.signatures:
+            with global_compiler_lock:
+                if not self._dispatcher.signatures:
+                    self._dispatcher._cache = KernelCache(self._name)
+                    self._dispatcher.compile(self._signature)
+
+    def __call__(self, *arguments: int) -> int:
+        self.ready()
+        return self._dispatcher(*arguments)
 
 
-@numba.njit(nogil=True)
 def _run_serial(kernel, plan, source, other, out, extra, tasks):
-    call(kernel, plan, source, other, out, extra, 0, tasks)
+    return call_walk(kernel, plan, source, other, out, extra, 0, tasks)
 
 
-@numba.njit(nogil=True, parallel=True)
 def _run_parallel(kernel, plan, source, other, out, extra, tasks, chunks):
+    done = 0
     for chunk in numba.prange(chunks):
         first = chunk * tasks // chunks
         last = (chunk + 1) * tasks // chunks
-        call(kernel, plan, source, other, out, extra, first, last)
+        done += call_walk(kernel, plan, source, other, out, extra, first, last)
+    return done
 
 
-def _ready(dispatcher, signature, name: str) -> None:
-    """Compile a driver for its one signature, once."""
-    if not dispatcher.signatures:
-        with global_compiler_lock:
-            if not dispatcher.signatures:
-                dispatcher._cache = KernelCache(name)
-                dispatcher.compile(signature)
-                dispatcher.disable_compile()
-
+_serial = _Driver("serial", _run_serial, 7)
+_parallel = _Driver("parallel", _run_parallel, 8, parallel=True)
+DRIVERS = {"serial": _serial, "parallel": _parallel}
 
 # Numba's workqueue layer ends the process when two threads launch at once: whoever finds the lock taken runs alone.
 _launching = threading.Lock()
@@ -59,18 +72,31 @@ def run(
     parallel: bool,
 ) -> None:
     """Run all tasks of a plan on operands given by address."""
+    if _run(kernel, plan, source, other, out, extra, tasks, parallel) != tasks:
+        # An exception in a kernel cannot cross the call by address; what is left to fail there is memory.
+        raise MemoryError("not enough memory for the line buffers of a kernel")
+
+
+def _run(
+    kernel: int,
+    plan: int,
+    source: int,
+    other: int,
+    out: int,
+    extra: int,
+    tasks: int,
+    parallel: bool,
+) -> int:
+    """Run all tasks; returns how many were done."""
     if parallel and not _forked:
         threads = numba.get_num_threads()
         if threads > 1 and _launching.acquire(blocking=False):
             try:
-                _ready(_run_parallel, _PARALLEL_SIGNATURE, "parallel")
                 chunks = min(tasks, threads * _CHUNKS_PER_THREAD)
-                _run_parallel(kernel, plan, source, other, out, extra, tasks, chunks)
+                return _parallel(kernel, plan, source, other, out, extra, tasks, chunks)
             finally:
                 _launching.release()
-            return
-    _ready(_run_serial, _SERIAL_SIGNATURE, "serial")
-    _run_serial(kernel, plan, source, other, out, extra, tasks)
+    return _serial(kernel, plan, source, other, out, extra, tasks)
 
 
 def _after_fork_in_child() -> None:

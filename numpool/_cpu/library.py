@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,14 +12,12 @@ from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
 from numpool import _operators
-from numpool._cpu import lp_rows, rows, scatter, walk
+from numpool._cpu import launch, lp_rows, rows, scatter, walk
 from numpool._cpu.cache import KernelCache
 from numpool._cpu.memory import inline
 
-logger = logging.getLogger("numpool")
-
-# plan, source, other, out, extra, first task, last task
-WALK_SIGNATURE = types.void(*[types.int64] * 7)
+# (plan, source, other, out, extra, first task, last task), returns the number of tasks done.
+WALK_SIGNATURE = types.int64(*[types.int64] * 7)
 
 _scalar = _operators.bind(inline)
 
@@ -96,14 +93,50 @@ def address(family: str, *args: Any) -> int:
     return kernel.address
 
 
+def _name(key: tuple) -> str:
+    return "-".join(str(part).lower() for part in key)
+
+
 def _compile(key: tuple) -> CFunc:
     family, *args = key
     make, signature = _FAMILIES[family]
-    name = "-".join(str(part).lower() for part in key)
     kernel = CFunc(
         make(*args), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
     )
-    kernel._cache = KernelCache(name)
+    kernel._cache = KernelCache(_name(key))
     kernel.compile()
     _compiled[key] = kernel
     return kernel
+
+
+def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
+    """The kernels of calls on arrays of the given types without further options, in any layout."""
+    from numpool import _rules
+    from numpool._windows import windows_of
+
+    windows = windows_of((2,), 1, 2, None, 0, 1, False, None)
+    options: dict[str, tuple] = {"max": (False,), "avg": (True, None, None), "lp": (2.0, None)}
+    kernels: dict[tuple, None] = {}
+    for operator in operators:
+        for dtype in dtypes:
+            rule = _rules.FORWARD[operator](np.dtype(dtype), windows, *options[operator])
+            kernels[rule.kernel] = None
+            kernels.update((row, None) for row in rule.rows if row is not None)
+    return list(kernels)
+
+
+def warm_count(operators: Iterable[str], dtypes: Iterable[str]) -> int:
+    """How many kernels `warm` goes through."""
+    return len(_usual(operators, dtypes)) + len(launch.DRIVERS)
+
+
+def warm(operators: Iterable[str], dtypes: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Compile the kernels of some operators and dtypes, or load them from disk: yields each name and its seconds."""
+    for name, driver in launch.DRIVERS.items():
+        start = time.perf_counter()
+        driver.ready()
+        yield name, time.perf_counter() - start
+    for kernel in _usual(operators, dtypes):
+        start = time.perf_counter()
+        address(*kernel)
+        yield _name(kernel), time.perf_counter() - start

@@ -32,7 +32,7 @@ def make_finish_lp(dtype):
         return abs(convert(read(address, stored)))
 
     @inline
-    def scaled_norm(plan, source, depths, rows, columns):
+    def norm_of_taps(plan, source, depths, rows, columns):
         first_depth, depth_count = depths
         first_row, row_count = rows
         first_column, column_count = columns
@@ -64,11 +64,12 @@ def make_finish_lp(dtype):
                         first_row + r * plan.row_step,
                         first_column + w * dilation,
                     )
-                    term = scalar.lift_lp(a / largest, plan.p) - lost
+                    term = scalar.ratio_power(a, largest, plan.p, 0.0) - lost
                     larger_total = total + term
                     lost = (larger_total - total) - term
                     total = larger_total
-        return largest * scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
+        root = scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
+        return scalar.scaled_norm(largest, root, plan.scale)
 
     def finish_lp(
         plan_address, line, source, other, out, extra, depth, row, column, columns, channels
@@ -87,7 +88,7 @@ def make_finish_lp(dtype):
             for c in range(channels):
                 total = results[w * channels + c]
                 if total < plan.low or total > plan.high:
-                    result = scaled_norm(plan, source + c * plan.source_channel, *taps)
+                    result = norm_of_taps(plan, source + c * plan.source_channel, *taps)
                 else:
                     result = scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
                 results[w * channels + c] = result
@@ -120,7 +121,9 @@ def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
                         y_at = other + od * plan.other_depth + oh * plan.other_row
                         g = convert(read(g_at + j * plan.source_column, stored))
                         y = convert_y(read(y_at + j * plan.other_column, y_stored))
-                        total += scalar.lp_gradient(g, x, y, plan.exponent, plan.correction)
+                        total += scalar.lp_gradient(
+                            g, x, y, plan.exponent, plan.correction, plan.scale
+                        )
         return total
 
     def finish_lp_gradient(

@@ -113,19 +113,35 @@ def write(typing_context, address, value):
     return types.void(types.int64, value), codegen
 
 
-@intrinsic
-def _call(typing_context, address, args):
-    def codegen(context, builder, signature, values):
-        words = cgutils.unpack_tuple(builder, values[1])
-        kinds = [context.get_value_type(t) for t in args.types]
-        pointer = ir.FunctionType(ir.VoidType(), kinds).as_pointer()
-        builder.call(builder.inttoptr(values[0], pointer), words)
-        return context.get_dummy_value()
+def _caller(result):
+    """An intrinsic that calls the function at an address with int64 or float64 arguments."""
 
-    return types.void(types.int64, args), codegen
+    @intrinsic
+    def call_address(typing_context, address, args):
+        def codegen(context, builder, signature, values):
+            words = cgutils.unpack_tuple(builder, values[1])
+            kinds = [context.get_value_type(t) for t in args.types]
+            returned = ir.VoidType() if result is types.void else context.get_value_type(result)
+            pointer = ir.FunctionType(returned, kinds).as_pointer()
+            value = builder.call(builder.inttoptr(values[0], pointer), words)
+            return context.get_dummy_value() if result is types.void else value
+
+        return result(types.int64, args), codegen
+
+    return call_address
+
+
+_call_row = _caller(types.void)
+_call_walk = _caller(types.int64)
 
 
 @inline
 def call(address, *args):
-    """Call a compiled kernel by its address, all of whose arguments are int64 or float64."""
-    _call(address, args)
+    """Call a row function by its address."""
+    _call_row(address, args)
+
+
+@inline
+def call_walk(address, *args):
+    """Call a walk by its address; returns how many of its tasks it has done: 0 if it failed."""
+    return _call_walk(address, args)

@@ -69,7 +69,7 @@ PLAN = np.dtype(
     # The interior's divisor along columns, and Lp's numbers: see operators.
     + [
         (name, np.float64)
-        for name in ("column_divisor", "p", "inverse", "correction", "exponent", "low", "high")
+        for name in ("column_divisor", "p", "inverse", "correction", "exponent", "low", "high", "scale")
     ]
 )
 

@@ -146,5 +146,6 @@ def make_scatter(computed, offsets, x_dtype, check):
         keep(own_box)
         keep(own_line)
         keep(own_indices)
+        return last_task - first_task
 
     return scatter

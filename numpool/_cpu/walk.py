@@ -336,5 +336,6 @@ def make_walk(combine, overlap, identity, dtype, pairs):
         keep(own_values)
         keep(own_positions)
         keep(own_tags)
+        return last_task - first_task
 
     return walk
