@@ -1,4 +1,5 @@
-"""Max, average and Lp pooling of NumPy arrays in one, two and three dimensions, forward and backward.
+"""Max, average and Lp pooling of NumPy arrays in one, two and three dimensions, forward and
+backward.
 
 Importing the package loads NumPy alone; numba comes with the first call.
 """

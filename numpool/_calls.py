@@ -1,7 +1,7 @@
 """From arguments to a result: dtypes, the plan, memory for the result, the launch.
 
-What can be known of a call without looking at data is worked out once for each kind of call and kept, so that the next
-call of its kind costs a few microseconds.
+What can be known of a call without looking at data is worked out once for each kind of call and
+kept, so that the next call of its kind costs a few microseconds.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def _apart(array: np.ndarray, *results: np.ndarray | None) -> np.ndarray:
 def pool(
     operator: str, x: Any, rank: int | None, arguments: tuple, options: tuple, out: Any
 ) -> Any:
-    """A forward pass: `arguments` are those of `windows_of` after the rank, `options` those of the operator's rule."""
+    """A forward pass: `arguments` are those of `windows_of` after the rank, `options` those of the
+    operator's rule.
+    """
     key = None
     if out is None and type(x) is np.ndarray:
         key = _key(operator, rank, x.shape, x.strides, x.dtype, *arguments, *options)
@@ -177,7 +179,9 @@ def _pooled(call: Call, x: np.ndarray, outputs: tuple[np.ndarray, ...]) -> Any:
 
 
 class _Backward(NamedTuple):
-    """The checked arrays of a backward pass; `out` is where the result goes, made if none was given."""
+    """The checked arrays of a backward pass; `out` is where the result goes, made if none was
+    given.
+    """
 
     gradient: np.ndarray
     x: np.ndarray
@@ -222,7 +226,13 @@ def avg_pool_backward(
     )
     view = canonical(windows, x.shape, _strides(gradient, None, out, None), 2, False)
     kernel = ("sum", computed.name)
-    _run(walk_plan(kernel, computed, view, rows, divisor, {}, backward=True), gradient, None, out, None)
+    _run(
+        walk_plan(kernel, computed, view, rows, divisor, {}, backward=True),
+        gradient,
+        None,
+        out,
+        None,
+    )
     return out
 
 
@@ -241,7 +251,8 @@ def lp_pool_backward(
         return _scatter(gradient, x, windows, offsets, out, signed=True)
     scale = 0.0
     if y is None:
-        # Norms that overflow, or would lose digits as subnormal numbers, come scaled: see operators.scaled_norm.
+        # Norms that overflow, or would lose digits as subnormal numbers, come scaled: see
+        # operators.scaled_norm.
         scale = 2.0**200
         y = pool("lp", x, rank, arguments, (p, np.float64, scale), None)
     computed = np.dtype(np.float64)
@@ -309,7 +320,8 @@ def _scatter(
             wrong = int(found[found[:, 0].argmax(), 1])
             kind = "offsets (unsigned)" if offsets else "positions (signed)"
             raise ValueError(
-                f"indices must be {kind} of taps that hold data, each of its own window, got {wrong}"
+                f"indices must be {kind} of taps that hold data, each of its own window, "
+                f"got {wrong}"
             )
     _run(plan(False), gradient, indices, out, x)
     return out

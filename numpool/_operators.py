@@ -1,8 +1,9 @@
 """What pooling computes: every formula of every operator, once, as a plain function of scalars.
 
-The kernels compile these functions into their loops, on the CPU and on a GPU, and the tests call them as they are.
-A pooled value is made in three steps: `lift` turns an element into an accumulator, an associative `combine` joins two
-accumulators, and `finish` turns the accumulator of a window into its result.
+The kernels compile these functions into their loops, on the CPU and on a GPU, and the tests call
+them as they are. A pooled value is made in three steps: `lift` turns an element into an
+accumulator, an associative `combine` joins two accumulators, and `finish` turns the accumulator of
+a window into its result.
 """
 
 import math
@@ -14,7 +15,8 @@ import numpy as np
 def bind(decorate):
     """All functions of this module decorated for a compiler, each calling the decorated others.
 
-    A compiled function cannot call a plain Python function, hence the copies over a namespace of their own.
+    A compiled function cannot call a plain Python function, hence the copies over a namespace of
+    their own.
     """
     namespace = dict(globals())
     bound = {}
@@ -32,7 +34,9 @@ def bind(decorate):
 
 
 def larger(a, b):
-    """The larger of two values; NaN wins. Written so that it becomes vector instructions: two compares, two selects."""
+    """The larger of two values; NaN wins. Written so that it becomes vector instructions: two
+    compares, two selects.
+    """
     m = a if a > b else b
     return m if a == a else a
 
@@ -43,7 +47,9 @@ def add(a, b):
 
 
 def prefers_second(a, i, b, j):
-    """Whether the arg-max of (value a at position i) and (b at j) is the second: larger, NaN above all, else first.
+    """Whether of (value a at position i) and (b at j) the second is the arg-max.
+
+    The larger value wins, NaN above all; of equal ones that at the lower position.
 
     Bitwise operators, since `and` and `or` would become branches.
     """
@@ -57,9 +63,10 @@ def prefers_second(a, i, b, j):
 
 
 def power(x, exponent, correction):
-    """x ** (exponent + correction) for x >= 0, correction being what rounding took from the exponent.
+    """x ** (exponent + correction), x >= 0; correction is what rounding took from the exponent.
 
-    Without it, x = 1e300 and 1/3 rounded to 53 bits would cost over a hundred units in the last place.
+    Without it, x = 1e300 and 1/3 rounded to 53 bits would cost over a hundred units in the last
+    place.
     """
     y = x**exponent
     if correction != 0.0 and 0.0 < x < math.inf:
@@ -68,7 +75,9 @@ def power(x, exponent, correction):
 
 
 def lift_lp(x, p):
-    """|x| ** p of a float64; the magnitude itself for p = inf, where the accumulators are combined by `larger`."""
+    """|x| ** p of a float64; the magnitude itself for p = inf, where the accumulators are combined
+    by `larger`.
+    """
     a = abs(x)
     if p == 1.0 or p == math.inf:
         return a
@@ -80,7 +89,9 @@ def lift_lp(x, p):
 
 
 def finish_lp(total, p, inverse, correction):
-    """total ** (1 / p), where 1 / p = inverse + correction; for p = inf the total is the largest magnitude or -inf."""
+    """total ** (1 / p), where 1 / p = inverse + correction; for p = inf the total is the largest
+    magnitude or -inf.
+    """
     if p == math.inf:
         return 0.0 if total < 0.0 else total
     if p == 1.0:
@@ -109,10 +120,10 @@ def ratio_power(a, b, exponent, correction):
 
 
 def lift_lp_gradient(g, y, p, exponent, correction):
-    """What an output sends to each of its taps, less the tap's own factor: g * y ** (1 - p), 0 where y is 0.
+    """What an output sends to its taps, less the tap's factor: g * y ** (1 - p), 0 where y is 0.
 
-    NaN where a power leaves the range in which products stay exact: then `lp_gradient` is taken tap by tap.
-    exponent + correction is p - 1.
+    NaN where a power leaves the range in which products stay exact: then `lp_gradient` is taken tap
+    by tap. exponent + correction is p - 1.
     """
     if y == 0.0:
         return 0.0
@@ -125,7 +136,9 @@ def lift_lp_gradient(g, y, p, exponent, correction):
 
 
 def finish_lp_gradient(total, x, p, exponent, correction):
-    """The gradient at x from the sum of `lift_lp_gradient` over its windows; NaN where it must be taken tap by tap."""
+    """The gradient at x from the sum of `lift_lp_gradient` over its windows; NaN where it must be
+    taken tap by tap.
+    """
     if x == 0.0:
         return 0.0
     if p == 1.0:
@@ -136,8 +149,9 @@ def finish_lp_gradient(total, x, p, exponent, correction):
 
 
 def lp_gradient(g, x, y, exponent, correction, scale):
-    """g * sign(x) * (|x| / y) ** (p - 1), 0 where x or y is 0: one tap's share of one output's gradient.
+    """One tap's share of one output's gradient: g * sign(x) * (|x| / y) ** (p - 1).
 
+    It is 0 where x or y is 0.
     With a scale, a negative y is one that `scaled_norm` has brought back into range.
     """
     if x == 0.0 or y == 0.0:
@@ -154,7 +168,9 @@ def lp_gradient(g, x, y, exponent, correction, scale):
 
 
 def scaled_norm(largest, root, scale):
-    """The norm largest * root; with a scale, one that is no normal number comes scaled up or down, and negative."""
+    """The norm largest * root; with a scale, one that is no normal number comes scaled up or down,
+    and negative.
+    """
     if scale > 0.0:
         if largest * root < 2.0**-800:
             return -(largest * scale) * root
@@ -176,21 +192,28 @@ def sign(x):
 
 
 def from_half(bits):
-    """The float32 of a float16's bits. Shifts and one product instead of a convert instruction that not every CPU has."""
+    """The float32 of a float16's bits. Shifts and one product instead of a convert instruction that
+    not every CPU has.
+    """
     magnitude = (np.uint32(bits) & np.uint32(0x7FFF)) << np.uint32(13)
     negative = (np.uint32(bits) & np.uint32(0x8000)) << np.uint32(16)
-    finite = np.float32(np.uint32(magnitude).view(np.float32) * np.float32(2.0**112)).view(np.uint32)
+    finite = np.float32(np.uint32(magnitude).view(np.float32) * np.float32(2.0**112)).view(
+        np.uint32
+    )
     special = magnitude | np.uint32(0x7F800000)
     out = special if magnitude >= np.uint32(0x0F800000) else finite
     return np.uint32(out | negative).view(np.float32)
 
 
 def to_half(value):
-    """The bits of the float16 nearest to a float64, ties to even: rounded once, subnormals included."""
+    """The bits of the float16 nearest to a float64, ties to even: rounded once, subnormals
+    included.
+    """
     whole = np.float64(value).view(np.int64)
     bits = whole & np.int64(0x7FFFFFFFFFFFFFFF)
     magnitude = np.int64(bits).view(np.float64)
-    # Round the mantissa to 10 bits, carry into the exponent, move the exponent's bias from 1023 to 15.
+    # Round the mantissa to 10 bits, carry into the exponent, move the exponent's bias from 1023 to
+    # 15.
     odd = (bits >> np.int64(42)) & np.int64(1)
     normal = ((bits + np.int64(0x1FFFFFFFFFF) + odd) >> np.int64(42)) - np.int64(1008 << 10)
     # The sum with 2**28 has units of 2**-24, as float16's subnormals.
@@ -203,8 +226,9 @@ def to_half(value):
 
 
 def to_integer(value, lowest, highest, convert):
-    """A float64 rounded half to even and saturated to [lowest, highest]; NaN gives 0. `convert` makes the result's type.
+    """A float64 rounded half to even and saturated to [lowest, highest]; NaN gives 0.
 
+    `convert` makes the result's type.
     As a float64 `highest` may be one too large, hence the comparison by >=.
     """
     rounded = np.rint(value)

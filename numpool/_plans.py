@@ -1,7 +1,8 @@
 """Plans: what a kernel has to know of a call, worked out once for each kind of call.
 
-A plan depends on dtypes, shapes, strides and arguments, never on the data or on the number of threads: results are
-bitwise the same for every number of threads because nothing here, and so nothing in a kernel, knows it.
+A plan depends on dtypes, shapes, strides and arguments, never on the data or on the number of
+threads: results are bitwise the same for every number of threads because nothing here, and so
+nothing in a kernel, knows it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from numpool._windows import Axis, Windows
 
 # A line buffer fits the first-level cache, with room for those it is combined with.
 _LINE_BYTES = 32768
-# Bands of rows: few enough that neighbours share what they read, enough tasks to keep any number of threads busy.
+# Bands of rows: few enough that neighbours share what they read, enough tasks to keep any number of
+# threads busy.
 _BAND_ROWS = 8
 _TASKS = 64
 # Loaded rows are kept for the next window as long as they are no more than this.
 _KEPT_ROWS = 48
-# Windows this long that hardly overlap are folded one by one: one pass instead of one for each factor of 3.
+# Windows this long that hardly overlap are folded one by one: one pass instead of one for each
+# factor of 3.
 _FOLD_TAPS = 64
 # The box of the input that a task of the backward pass of max owns.
 _BOX_BYTES = 1 << 18
@@ -50,7 +53,9 @@ class Divisor(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The row functions of a plan by name and arguments, None where the arrays are used as they are."""
+    """The row functions of a plan by name and arguments, None where the arrays are used as they
+    are.
+    """
 
     load: tuple | None = None
     load_other: tuple | None = None
@@ -93,13 +98,11 @@ class _Builder:
     def operands(self, view: View) -> None:
         for i, operand in enumerate(OPERANDS):
             for direction, dimension in zip(
-                DIRECTIONS, (view.depth, view.rows, view.columns, view.channels)
+                DIRECTIONS, (view.depth, view.rows, view.columns, view.channels), strict=True
             ):
                 self.set(**{f"{operand}_{direction}": dimension.strides[i]})
         batch = [(d.window.length, *d.strides) for d in reversed(view.batch)]
-        self.set(
-            batch=self.table(np.array(batch, np.int64).reshape(-1)), batch_axes=len(batch)
-        )
+        self.set(batch=self.table(np.array(batch, np.int64).reshape(-1)), batch_axes=len(batch))
 
     def rows(self, rows: Rows) -> None:
         for name, kernel in rows._asdict().items():
@@ -125,23 +128,32 @@ def _items(view: View) -> int:
     return math.prod(d.window.length for d in view.batch)
 
 
-def geometry(view: View, forward: tuple[Axis, Axis, Axis], steps: dict[int, tuple[int, int]]) -> np.ndarray:
-    """The table of the forward windows; `steps` gives (position's step, offset's step) by axis of the array."""
+def geometry(
+    view: View, forward: tuple[Axis, Axis, Axis], steps: dict[int, tuple[int, int]]
+) -> np.ndarray:
+    """The table of the forward windows; `steps` gives (position's step, offset's step) by axis of
+    the array.
+    """
     table = np.zeros(3, WINDOW)
-    for entry, axis, dimension in zip(table, forward, (view.depth, view.rows, view.columns)):
+    for entry, axis, dimension in zip(
+        table, forward, (view.depth, view.rows, view.columns), strict=True
+    ):
         for name in ("length", "kernel", "stride", "dilation", "before", "outputs"):
             entry[name] = getattr(axis, name)
-        entry["position_step"], entry["offset_step"] = steps.get(dimension.axis, (1, 0))
-        if dimension.axis not in steps and steps:
-            entry["length"] = 1  # a batch axis has no part in positions
+        if dimension.axis in steps:
+            entry["position_step"], entry["offset_step"] = steps[dimension.axis]
+        elif steps:
+            entry["length"], entry["position_step"] = 1, 1  # no part in positions
     return table
 
 
 def position_steps(windows: Windows) -> dict[int, tuple[int, int]]:
-    """What a step along each window axis adds to a position, and a tap to an offset: C order of the array's axes."""
+    """What a step along each window axis adds to a position, and a tap to an offset: C order of the
+    array's axes.
+    """
     steps = {}
     position = offset = 1
-    for axis, window in zip(reversed(windows.axes), reversed(windows.windows)):
+    for axis, window in zip(reversed(windows.axes), reversed(windows.windows), strict=True):
         steps[axis] = (position, offset if offset < 2**63 else 0)
         position *= window.length
         offset *= window.kernel
@@ -149,7 +161,7 @@ def position_steps(windows: Windows) -> dict[int, tuple[int, int]]:
 
 
 def _rows_of_window(axis: Axis) -> tuple[int, int]:
-    """The largest number of taps of a window along depth or rows, and the number of rows they span."""
+    """The most taps a window has along depth or rows, and how many rows they span."""
     period = axis.spacing // math.gcd(axis.dilation, axis.spacing)
     taps = -(-min(axis.kernel, -(-axis.length // axis.dilation)) // period)
     return taps, (taps - 1) * axis.tap_step + 1 if taps else 0
@@ -168,7 +180,8 @@ def walk_plan(
 ) -> Plan:
     """The plan of a walk with the given kernel, which computes in `dtype`.
 
-    `backward` walks the adjoint windows: view's source is the incoming gradient and its out the gradient of the input.
+    `backward` walks the adjoint windows: view's source is the incoming gradient and its out the
+    gradient of the input.
     """
     builder = _Builder()
     builder.operands(view)
@@ -182,7 +195,9 @@ def walk_plan(
     short = reach * channels <= limit
     if short:
         single = not backward and channels == 1 and column.kernel >= _FOLD_TAPS
-        slide = column.stride <= 4 * reach + 8 and not (single and column.stride * 2 >= column.kernel)
+        slide = column.stride <= 4 * reach + 8 and not (
+            single and column.stride * 2 >= column.kernel
+        )
     else:
         slide = column.stride * 4 < reach <= forward[2].length
     step = 1 if slide else column.tap_step
@@ -295,7 +310,9 @@ def scatter_plan(
     windows: Windows,
     indices: np.dtype,
 ) -> Plan:
-    """The plan of a scatter to `indices`, offsets if unsigned, which computes in `dtype`; see scatter.py."""
+    """The plan of a scatter to `indices`, offsets if unsigned, which computes in `dtype`; see
+    scatter.py.
+    """
     builder = _Builder()
     builder.operands(view)
     depth, row, column = forward = (view.depth.window, view.rows.window, view.columns.window)

@@ -1,14 +1,13 @@
 """The public functions: names, signatures and documentation; each makes one call down.
 
-The functions for a fixed number of window axes are made from the same definition as the rank-generic ones.
+The functions for a fixed number of window axes are made from the same definition as the rank-
+generic ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
 
 from numpool import _docs
 from numpool._windows import windows_of
@@ -23,7 +22,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _calls() -> Any:
-    """The calls module. It brings in numba, which takes longer than all the rest, so the first call does."""
+    """The calls module. It brings in numba, which takes longer than all the rest, so the first call
+    does.
+    """
     from numpool import _calls
 
     return _calls
@@ -34,11 +35,11 @@ def _public(function: _Function, rank: int | None) -> _Function:
     suffix = "" if rank is None else f"{rank}d"
     base, backward, _ = function.__name__.partition("_backward")
     function.__name__ = function.__qualname__ = f"{base}{suffix}{backward}"
-    function.__doc__ = _docs.documentation(base + backward, rank)
+    function.__doc__ = _docs.documentation(function.__name__, base + backward, rank)
     return function
 
 
-def _make_max_pool(rank: int | None):
+def _make_max_pool(rank: int | None) -> Callable[..., Any]:
     def max_pool(
         x: ArrayLike,
         kernel_size: Ints,
@@ -57,7 +58,7 @@ def _make_max_pool(rank: int | None):
     return _public(max_pool, rank)
 
 
-def _make_avg_pool(rank: int | None):
+def _make_avg_pool(rank: int | None) -> Callable[..., Any]:
     def avg_pool(
         x: ArrayLike,
         kernel_size: Ints,
@@ -69,7 +70,7 @@ def _make_avg_pool(rank: int | None):
         count_include_pad: bool = True,
         divisor_override: float | None = None,
         axis: Ints | None = None,
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         arguments = (kernel_size, stride, padding, dilation, ceil_mode, axis)
@@ -79,7 +80,7 @@ def _make_avg_pool(rank: int | None):
     return _public(avg_pool, rank)
 
 
-def _make_lp_pool(rank: int | None):
+def _make_lp_pool(rank: int | None) -> Callable[..., Any]:
     def lp_pool(
         x: ArrayLike,
         kernel_size: Ints,
@@ -90,7 +91,7 @@ def _make_lp_pool(rank: int | None):
         p: float = 2.0,
         ceil_mode: bool = False,
         axis: Ints | None = None,
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         arguments = (kernel_size, stride, padding, dilation, ceil_mode, axis)
@@ -99,7 +100,7 @@ def _make_lp_pool(rank: int | None):
     return _public(lp_pool, rank)
 
 
-def _make_max_pool_backward(rank: int | None):
+def _make_max_pool_backward(rank: int | None) -> Callable[..., Any]:
     def max_pool_backward(
         grad_output: ArrayLike,
         x: ArrayLike,
@@ -119,7 +120,7 @@ def _make_max_pool_backward(rank: int | None):
     return _public(max_pool_backward, rank)
 
 
-def _make_avg_pool_backward(rank: int | None):
+def _make_avg_pool_backward(rank: int | None) -> Callable[..., Any]:
     def avg_pool_backward(
         grad_output: ArrayLike,
         x: ArrayLike,
@@ -141,7 +142,7 @@ def _make_avg_pool_backward(rank: int | None):
     return _public(avg_pool_backward, rank)
 
 
-def _make_lp_pool_backward(rank: int | None):
+def _make_lp_pool_backward(rank: int | None) -> Callable[..., Any]:
     def lp_pool_backward(
         grad_output: ArrayLike,
         x: ArrayLike,

@@ -1,4 +1,6 @@
-"""The rules of each operator: what it computes in, which kernels and row functions do it, and their numbers."""
+"""The rules of each operator: what it computes in, which kernels and row functions do it, and their
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _FLOAT32_DIVISORS = (2.0**-100, 2.0**100)
 
 
 class Forward(NamedTuple):
-    """How a forward pass is done: kernel, the dtype it computes in, the dtypes of results, row functions, numbers."""
+    """How a forward pass is done: kernel, the dtype it computes in, the dtypes of results, row
+    functions, numbers.
+    """
 
     kernel: tuple
     computed: np.dtype
@@ -34,7 +38,9 @@ class Forward(NamedTuple):
 def _real(name: str, value: Any) -> float:
     """`value` as a float; bool, strings and everything that is not a real number are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r} of type {type(value).__name__}")
+        raise TypeError(
+            f"{name} must be a real number, got {value!r} of type {type(value).__name__}"
+        )
     try:
         return float(value)
     except OverflowError:
@@ -90,11 +96,13 @@ def _computed_max(x: np.dtype) -> np.dtype:
 
 
 def offset_dtype(windows: Windows) -> np.dtype:
-    """The smallest unsigned type for the offsets of a window and, above them, the marker of no data."""
+    """The smallest unsigned type for the offsets of a window and, above them, the marker of no
+    data.
+    """
     taps = math.prod(w.kernel for w in windows.windows)
-    for dtype in map(np.dtype, (np.uint8, np.uint16, np.uint32)):
-        if taps <= np.iinfo(dtype).max:
-            return dtype
+    for kind in (np.uint8, np.uint16, np.uint32):
+        if taps <= np.iinfo(kind).max:
+            return np.dtype(kind)
     if taps < 2**63:
         return np.dtype(np.uint64)
     raise ValueError(f"kernel_size has too many taps for offsets of 64 bits: {taps}")
@@ -122,7 +130,9 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
 
 
 def _stored(x: np.dtype, computed: np.dtype) -> str:
-    """The name by which row functions know x's elements: bool is stored as the uint8 it is computed in."""
+    """The name by which row functions know x's elements: bool is stored as the uint8 it is computed
+    in.
+    """
     return computed.name if x == np.bool_ else x.name
 
 

@@ -1,7 +1,8 @@
-"""Any array to the engine's view of it: (items, depth, rows, columns, channels), by strides alone, nothing copied.
+"""Any array to the engine's view of it, (items, depth, rows, columns, channels), without a copy.
 
-The axes are taken in the order in which the array lies in memory, so that a Fortran or channels-last array is walked in
-a straight line like any other. Batch axes below the last window axis are channels, the others are counted by items.
+The axes are taken in the order in which the array lies in memory, so that a Fortran or channels-
+last array is walked in a straight line like any other. Batch axes below the last window axis are
+channels, the others are counted by items.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _ALLOWED = {
 
 
 class Dimension(NamedTuple):
-    """An axis of the view: its windows, the strides of each operand along it, and the axis of the array it is."""
+    """An axis of the view: its windows, the strides of each operand along it, and the axis of the
+    array it is.
+    """
 
     window: Axis
     strides: tuple[int, ...]
@@ -54,11 +57,12 @@ def canonical(
 ) -> View:
     """The view of `operands`, given by their strides, of an input of `shape`.
 
-    Operand number `lead` says in which order memory is walked. `keep_axes`: window axes that change nothing stay window
-    axes, and no batch axis takes the place of one, as whatever works with positions needs it.
+    Operand number `lead` says in which order memory is walked. `keep_axes`: window axes that change
+    nothing stay window axes, and no batch axis takes the place of one, as whatever works with
+    positions needs it.
     """
     count = len(operands)
-    window_of = dict(zip(windows.axes, windows.windows))
+    window_of = dict(zip(windows.axes, windows.windows, strict=True))
     lead_strides = operands[lead]
     assert lead_strides is not None
     batch: list[Dimension] = []
@@ -89,11 +93,14 @@ def canonical(
             pooled.insert(0, batch.pop())
     while len(pooled) < 3:
         pooled.insert(0, nothing)
-    return View(tuple(batch), *pooled, channels)
+    depth, rows, columns = pooled
+    return View(tuple(batch), depth, rows, columns, channels)
 
 
 def as_array(name: str, value: Any, kinds: str = _REAL) -> np.ndarray:
-    """`value` as a native, aligned array of one of the dtypes `kinds`; copied only where it is not one already."""
+    """`value` as a native, aligned array of one of the dtypes `kinds`; copied only where it is not
+    one already.
+    """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, whose mask would be lost; fill it first, "
@@ -145,9 +152,11 @@ def as_output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> n
 
 
 def _may_overlap_itself(array: np.ndarray) -> bool:
-    """Whether two elements share memory; True also for the rare layouts of which it is not plain."""
+    """Whether two elements share memory; True also where that is not plain to see."""
     span = array.itemsize
-    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape) if n > 1):
+    for stride, size in sorted(
+        (abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1
+    ):
         if stride < span:
             return array.size > 0
         span = stride * (size - 1) + span
@@ -159,6 +168,6 @@ def overlap(a: np.ndarray, b: np.ndarray) -> bool:
     if not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=1000)
+        return np.shares_memory(a, b, max_work=1000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True

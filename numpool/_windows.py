@@ -1,8 +1,9 @@
 """Arguments to windows: every check of a window argument, and where the taps of each window lie.
 
-An `Axis` says everything that kernel size, stride, padding, dilation, "same" and ceil_mode mean for one window axis.
-Kernels never compute geometry: they read the tables that `Axis.taps` and `Axis.divisors` make, in exact integers and
-clipped to the data, so that neither time nor memory grows with padding or a kernel that reach beyond it.
+An `Axis` says everything that kernel size, stride, padding, dilation, "same" and ceil_mode mean for
+one window axis. Kernels never compute geometry: they read the tables that `Axis.taps` and
+`Axis.divisors` make, in exact integers and clipped to the data, so that neither time nor memory
+grows with padding or a kernel that reach beyond it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ _SMALL = 2**31
 class Axis(NamedTuple):
     """The windows along one axis: `outputs` windows over `length` values.
 
-    `spacing` is 1 for a forward pass. A backward pass looks at the same windows from the input: there the `length`
-    positions hold data only at multiples of `spacing` (the forward stride), see `adjoint`.
+    `spacing` is 1 for a forward pass. A backward pass looks at the same windows from the input:
+    there the `length` positions hold data only at multiples of `spacing` (the forward stride), see
+    `adjoint`.
     """
 
     length: int
@@ -54,9 +56,11 @@ class Axis(NamedTuple):
         return self.dilation // math.gcd(self.dilation, self.spacing)
 
     def adjoint(self) -> Axis:
-        """The windows of the backward pass: for each input position, the outputs that it had a part in.
+        """The windows of the backward pass: for each input position, the outputs that it had a part
+        in.
 
-        Output i stands at position i * stride, and input t gathers positions t + before - tap * dilation.
+        Output i stands at position i * stride, and input t gathers positions t + before - tap *
+        dilation.
         """
         return Axis(
             length=max((self.outputs - 1) * self.stride + 1, 0),
@@ -75,13 +79,16 @@ class Axis(NamedTuple):
         return np.array(positions, dtype)
 
     def taps(self, positions: range) -> tuple[np.ndarray, np.ndarray]:
-        """First stored element that each window of `positions` holds, and how many, `tap_step` apart."""
+        """First stored element that each window of `positions` holds, and how many, `tap_step`
+        apart.
+        """
         start = self._integers(positions) * self.stride - self.before
         # Taps t with 0 <= start + t * dilation < length.
         lowest = np.maximum(-(start // self.dilation), 0)
         highest = np.minimum(-((start - self.length) // self.dilation), self.kernel)
         if self.spacing > 1:
-            # Of these, the ones at multiples of spacing: t = residue modulo period, if there is any.
+            # Of these, the ones at multiples of spacing: t = residue modulo period, if there is
+            # any.
             common = math.gcd(self.dilation, self.spacing)
             period = self.spacing // common
             residue = (-start // common) * pow(self.dilation // common, -1, period) % period
@@ -94,7 +101,9 @@ class Axis(NamedTuple):
         return first.astype(np.int64), count.astype(np.int64)
 
     def divisors(self, positions: range, count_include_pad: bool) -> np.ndarray:
-        """Number of taps that each window of `positions` is averaged over along this axis, at least 1."""
+        """Number of taps that each window of `positions` is averaged over along this axis, at least
+        1.
+        """
         if not count_include_pad:
             return np.maximum(self.taps(positions)[1], 1).astype(np.float64)
         start = self._integers(positions) * self.stride - self.before
@@ -136,10 +145,8 @@ def as_int(name: str, value: Any, least: int) -> int:
 
 
 def _is_sequence(value: Any) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, (str, bytes))
-        or (isinstance(value, np.ndarray) and value.ndim > 0)
+    return (isinstance(value, Sequence) and not isinstance(value, (str, bytes))) or (
+        isinstance(value, np.ndarray) and value.ndim > 0
     )
 
 
@@ -254,7 +261,9 @@ def windows_of(
     ceil_mode: Any,
     axis: Any,
 ) -> Windows:
-    """Check the window arguments for an array of `shape`; `rank` is None for the rank-generic functions."""
+    """Check the window arguments for an array of `shape`; `rank` is None for the rank-generic
+    functions.
+    """
     axes = _window_axes(len(shape), rank, kernel_size, axis)
     rank = len(axes)
     kernels = _as_ints("kernel_size", kernel_size, rank, 1)

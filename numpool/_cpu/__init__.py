@@ -1,1 +1,3 @@
-"""The CPU engine: vector loops, the walks over the windows, and how kernels are built, kept on disk and launched."""
+"""The CPU engine: vector loops, the walks over the windows, and how kernels are built, kept on disk
+and launched.
+"""

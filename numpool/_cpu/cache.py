@@ -1,9 +1,11 @@
-"""Compiled kernels on disk: found by a digest of everything they were built from, and never trusted unread.
+"""Compiled kernels on disk: found by a digest of everything they were built from, and never trusted
+unread.
 
-Numba's own cache knows a kernel by the one file that defines it, and a damaged file of its can end the process.
-Here a kernel is one file, written beside and renamed, with a checksum of its content; its name holds a digest of all
-sources that kernels are built from, the versions, the processor and the options, so that an old kernel is never
-found. Any trouble with the folder or a file is a miss, and the kernel is built again.
+Numba's own cache knows a kernel by the one file that defines it, and a damaged file of its can end
+the process. Here a kernel is one file, written beside and renamed, with a checksum of its content;
+its name holds a digest of all sources that kernels are built from, the versions, the processor and
+the options, so that an old kernel is never found. Any trouble with the folder or a file is a miss,
+and the kernel is built again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""How a kernel is run: on the calling thread or on numba's threads, beside other Python threads and after a fork."""
+"""How a kernel is run: on the calling thread or on numba's threads, beside other Python threads and
+after a fork.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _CHUNKS_PER_THREAD = 4
 
 
 class _Driver:
-    """A function that runs kernels: compiled for its one signature at the first call, or loaded from disk."""
+    """A function that runs kernels: compiled for its one signature at the first call, or loaded
+    from disk.
+    """
 
     def __init__(self, name: str, function: Callable[..., int], arguments: int, **options: bool):
         self._name = name
@@ -55,7 +59,8 @@ _serial = _Driver("serial", _run_serial, 7)
 _parallel = _Driver("parallel", _run_parallel, 8, parallel=True)
 DRIVERS = {"serial": _serial, "parallel": _parallel}
 
-# Numba's workqueue layer ends the process when two threads launch at once: whoever finds the lock taken runs alone.
+# Numba's workqueue layer ends the process when two threads launch at once: whoever finds the lock
+# taken runs alone.
 _launching = threading.Lock()
 # Numba's threads do not survive a fork: a child that launches on them would hang or be ended.
 _forked = False
@@ -73,7 +78,8 @@ def run(
 ) -> None:
     """Run all tasks of a plan on operands given by address."""
     if _run(kernel, plan, source, other, out, extra, tasks, parallel) != tasks:
-        # An exception in a kernel cannot cross the call by address; what is left to fail there is memory.
+        # An exception in a kernel cannot cross the call by address; what is left to fail there is
+        # memory.
         raise MemoryError("not enough memory for the line buffers of a kernel")
 
 
@@ -107,7 +113,8 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # With the compiler's lock taken, no other thread is inside numba's compiler while the process is copied.
+    # With the compiler's lock taken, no other thread is inside numba's compiler while the process
+    # is copied.
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,

@@ -50,7 +50,8 @@ def _optional(dtype: str | None) -> np.dtype | None:
     return None if dtype is None else np.dtype(dtype)
 
 
-# Family: (maker of the function, its signature). A kernel is a family and the names of its types and options.
+# Family: (maker of the function, its signature). A kernel is a family and the names of its types
+# and options.
 _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "max": (_max, WALK_SIGNATURE),
     "argmax": (_argmax, WALK_SIGNATURE),
@@ -78,7 +79,8 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "root_gradient": (lp_rows.make_finish_lp_gradient, rows.SIGNATURE),
 }
 
-# Compiled kernels, by family and arguments. They live as long as the process: plans hold their addresses.
+# Compiled kernels, by family and arguments. They live as long as the process: plans hold their
+# addresses.
 _compiled: dict[tuple, CFunc] = {}
 
 
@@ -90,7 +92,7 @@ def address(family: str, *args: Any) -> int:
         # Numba's lock and not one of ours: it is the one that is taken around a fork.
         with global_compiler_lock:
             kernel = _compiled.get(key) or _compile(key)
-    return kernel.address
+    return int(kernel.address)  # type: ignore[arg-type]
 
 
 def _name(key: tuple) -> str:
@@ -103,7 +105,7 @@ def _compile(key: tuple) -> CFunc:
     kernel = CFunc(
         make(*args), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
     )
-    kernel._cache = KernelCache(_name(key))
+    kernel._cache = KernelCache(_name(key))  # type: ignore[attr-defined]
     kernel.compile()
     _compiled[key] = kernel
     return kernel
@@ -131,7 +133,9 @@ def warm_count(operators: Iterable[str], dtypes: Iterable[str]) -> int:
 
 
 def warm(operators: Iterable[str], dtypes: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """Compile the kernels of some operators and dtypes, or load them from disk: yields each name and its seconds."""
+    """Compile the kernels of some operators and dtypes, or load them from disk: yields each name
+    and its seconds.
+    """
     for name, driver in launch.DRIVERS.items():
         start = time.perf_counter()
         driver.ready()

@@ -1,11 +1,12 @@
 """Lines of accumulators and the loops over them: the only hot loops of the engine.
 
-A line is an array or, for arg-max, a pair (values, positions) of arrays; each function here takes either, so that all
-that is built of them serves both. `combine` is the operator's scalar function: of two values it makes one, and of two
-(value, position) it tells whether the second is preferred. Lines have exactly the length that is worked on.
+A line is an array or, for arg-max, a pair (values, positions) of arrays; each function here takes
+either, so that all that is built of them serves both. `combine` is the operator's scalar function:
+of two values it makes one, and of two (value, position) it tells whether the second is preferred.
+Lines have exactly the length that is worked on.
 
-Loops over pairs combine two lines at a time: with three, LLVM's overlap checks are too many and the loop stays scalar
-(1.4 ns an element instead of 0.2).
+Loops over pairs combine two lines at a time: with three, LLVM's overlap checks are too many and the
+loop stays scalar (1.4 ns an element instead of 0.2).
 """
 
 from numba import types
@@ -179,7 +180,8 @@ def _combine_two(combine, target, a, b):
 def combine_into(combine, target, a):
     """target[i] = target[i] with a[i].
 
-    A loop of its own: with target for an argument, combine_two's overlap check would choose its scalar version.
+    A loop of its own: with target for an argument, combine_two's overlap check would choose its
+    scalar version.
     """
 
 
@@ -289,7 +291,8 @@ def _take_values_impl(target, line, stride, channels):
 def combine_neighbours(combine, target, line, taps):
     """Windows of 2 or 3 taps with stride 2 of a line of one channel.
 
-    A literal stride becomes vector shuffles, a stride in a variable never does: 3 times faster for 2x2 and 3x3 windows.
+    A literal stride becomes vector shuffles, a stride in a variable never does: 3 times faster for
+    2x2 and 3x3 windows.
     """
 
 

@@ -1,4 +1,6 @@
-"""The row functions that finish Lp, and the slow exact way for windows whose powers leave the range of float64."""
+"""The row functions that finish Lp, and the slow exact way for windows whose powers leave the range
+of float64.
+"""
 
 import math
 
@@ -11,7 +13,9 @@ from numpool._cpu.walk import table_entry
 
 
 def make_finish_lp(dtype):
-    """Finish of Lp: the root of each sum. A sum outside [low, high] is taken again, scaled by its largest tap."""
+    """Finish of Lp: the root of each sum. A sum outside [low, high] is taken again, scaled by its
+    largest tap.
+    """
     stored = stored_type(dtype)
     convert = reader(dtype, types.float64)
 
@@ -97,7 +101,9 @@ def make_finish_lp(dtype):
 
 
 def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
-    """Finish of Lp's backward pass: the sum times sign(x) * |x| ** (p - 1), or tap by tap where that is NaN."""
+    """Finish of Lp's backward pass: the sum times sign(x) * |x| ** (p - 1), or tap by tap where
+    that is NaN.
+    """
     stored, convert = stored_type(dtype), reader(dtype, types.float64)
     y_stored, convert_y = stored_type(y_dtype), reader(y_dtype, types.float64)
     x_stored, convert_x = stored_type(x_dtype), reader(x_dtype, types.float64)

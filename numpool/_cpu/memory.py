@@ -1,7 +1,8 @@
 """The edge of a kernel: addresses to arrays, slices without an owner, kernels called by address.
 
-Everything behind this module works on ordinary 1-D arrays of exact length, which NUMBA_BOUNDSCHECK can check.
-An array made here has no owner: slicing and passing it counts no references, worth 1.3 to 2.2 times on short rows.
+Everything behind this module works on ordinary 1-D arrays of exact length, which NUMBA_BOUNDSCHECK
+can check. An array made here has no owner: slicing and passing it counts no references, worth 1.3
+to 2.2 times on short rows.
 """
 
 import numba
@@ -66,7 +67,9 @@ def _slice(typing_context, array, start, size):
 
 @inline
 def piece(array, start, size):
-    """array[start : start + size], which must lie inside; half the compile time of a slice, and nothing is clipped."""
+    """array[start : start + size], which must lie inside; half the compile time of a slice, and
+    nothing is clipped.
+    """
     if _CHECKED and (start < 0 or size < 0 or start + size > array.size):
         raise IndexError("a piece of a line buffer reaches beyond it")
     return _slice(array, start, size)

@@ -1,7 +1,8 @@
 """Row functions: what is done to one row on its way into the engine and out of it.
 
-They are compiled one by one and reached by address from the walks, so that a new pair of types costs half a second of
-compiling and no further copy of an engine. Each is made by a function below and has the one signature `SIGNATURE`:
+They are compiled one by one and reached by address from the walks, so that a new pair of types
+costs half a second of compiling and no further copy of an engine. Each is made by a function below
+and has the one signature `SIGNATURE`:
 
 load      from a source row, of any type and strides, to a line of accumulators
 finish    from a line of accumulators to results, in place
@@ -16,8 +17,9 @@ from numpool._cpu.lines import NO_POSITION
 from numpool._cpu.memory import array_at, inline, read, write
 from numpool._cpu.plan import PLAN_TYPE, WINDOW_TYPE
 
-# (plan, line, source, other, out, extra, depth, row, column, columns, channels): addresses, then where the row is.
-# `source` and `other` are addresses of the row for load, and of the item for finish; `out` and `extra` of the row.
+# (plan, line, source, other, out, extra, depth, row, column, columns, channels): addresses, then
+# where the row is. `source` and `other` are addresses of the row for load, and of the item for
+# finish; `out` and `extra` of the row.
 SIGNATURE = types.void(*[types.int64] * 11)
 
 scalar = _operators.bind(inline)
@@ -41,7 +43,9 @@ def reader(dtype, computed):
 
 
 def writer(dtype, computed):
-    """A function that turns a value of the numba type `computed` into a stored element of `dtype`, rounded once."""
+    """A function that turns a value of the numba type `computed` into a stored element of `dtype`,
+    rounded once.
+    """
     dtype = np.dtype(dtype)
     stored = stored_type(dtype)
     if dtype == np.float16:
@@ -112,9 +116,10 @@ def make_load(dtype, computed, lifted=False, of_other=False):
 
 
 def make_load_gradient(dtype, other_dtype, computed):
-    """Load of a backward pass: each gradient divided by its divisor, or times y ** (1 - p) where there is a y.
+    """Load of a backward pass: each gradient over its divisor, or times y ** (1 - p) if there is y.
 
-    Where windows slide, columns are those of the forward input: gradients stand `column_spacing` apart between zeros.
+    Where windows slide, columns are those of the forward input: gradients stand `column_spacing`
+    apart between zeros.
     """
     stored = stored_type(dtype)
     convert = reader(dtype, computed)
@@ -145,9 +150,7 @@ def make_load_gradient(dtype, other_dtype, computed):
         for j in range(-(-column // spacing), (column + columns - 1) // spacing + 1):
             at = (j * spacing - column) * channels
             for c in range(channels):
-                g = convert(
-                    read(source + j * plan.source_column + c * plan.source_channel, stored)
-                )
+                g = convert(read(source + j * plan.source_column + c * plan.source_channel, stored))
                 address = other + j * plan.other_column + c * plan.other_channel
                 target[at + c] = contribution(plan, g, address, row_divisor, j)
 

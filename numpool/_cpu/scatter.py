@@ -1,7 +1,7 @@
 """The backward pass of max: each output's gradient goes to the one input that its index names.
 
-Every task owns a box of the input and reads the outputs whose windows reach into it, in C order. So each sum has one
-order, whatever the number of threads, and no two threads write to the same place.
+Every task owns a box of the input and reads the outputs whose windows reach into it, in C order. So
+each sum has one order, whatever the number of threads, and no two threads write to the same place.
 """
 
 import numpy as np
@@ -42,8 +42,9 @@ def outputs_of(window, low, high):
 def make_scatter(computed, offsets, x_dtype, check):
     """The scatter of gradients of type `computed`, to positions or to `offsets`.
 
-    `x_dtype`, if any: each gradient is multiplied by the sign of its tap (L-inf). `check` makes a kernel that writes no
-    gradient: where an index is no tap that holds data of its own window, (1, index) enters the task's slot at `extra`.
+    `x_dtype`, if any: each gradient is multiplied by the sign of its tap (L-inf). `check` makes a
+    kernel that writes no gradient: where an index is no tap that holds data of its own window, (1,
+    index) enters the task's slot at `extra`.
     """
     place_of = place_of_offset if offsets else place_of_position
     if x_dtype is None:

@@ -1,8 +1,8 @@
 """The walk over the windows: one body for every operator, rank, layout and direction.
 
-Along each axis windows are either *slid*, neighbours sharing partial results, or *folded*, each on its own. Rows (the
-depth and row taps of an output row) are folded into a line; along the line windows slide, or are folded where they
-are longer than a line buffer or do not overlap.
+Along each axis windows are either *slid*, neighbours sharing partial results, or *folded*, each on
+its own. Rows (the depth and row taps of an output row) are folded into a line; along the line
+windows slide, or are folded where they are longer than a line buffer or do not overlap.
 """
 
 import numpy as np
@@ -85,9 +85,11 @@ def row_address(
     plan, plan_address, staging, itemsize, tags, slot,
     source, other, depth, row, column, columns, channels,
 ):  # fmt: skip
-    """The address of a source row in the type the engine computes in: the array's own, or that of a loaded copy.
+    """The address of a source row in the type the engine computes in: the array's own, or that of a
+    loaded copy.
 
-    Loaded rows are kept as long as neighbouring windows of the tile may want them, so that each is lifted once.
+    Loaded rows are kept as long as neighbouring windows of the tile may want them, so that each is
+    lifted once.
     """
     source += depth * plan.source_depth + row * plan.source_row
     if plan.load == 0:
@@ -109,7 +111,8 @@ def row_address(
 
 @inline
 def settle(combine, line_at, values, positions, start, pitch, size, height, leaves, final):
-    """Combine the topmost lines of a stack of `height` as a binary counter of `leaves` carries; all, if `final`.
+    """Combine the topmost lines of a stack of `height` as a binary counter of `leaves` carries;
+    all, if `final`.
 
     The depth of a sum so grows with the logarithm of its length. Returns the new height.
     """
@@ -126,7 +129,9 @@ def settle(combine, line_at, values, positions, start, pitch, size, height, leav
 
 
 def make_walk(combine, overlap, identity, dtype, pairs):
-    """The walk for an operator: its `combine`, its `identity`, the type it computes in, whether its lines are pairs."""
+    """The walk for an operator: its `combine`, its `identity`, the type it computes in, whether its
+    lines are pairs.
+    """
     line_at = paired_lines if pairs else single_lines
     result_of = paired_result if pairs else single_result
     itemsize = np.dtype(str(dtype)).itemsize
@@ -137,7 +142,7 @@ def make_walk(combine, overlap, identity, dtype, pairs):
         plan, plan_address, values, positions, margin, staging, tags, column_positions,
         source, other, depths, rows, column, columns, channels,
     ):  # fmt: skip
-        """Fold the taps (depths x rows) of an output row into the line at `margin` of the first line buffer.
+        """Fold the taps (depths x rows) of an output row into the first line, after `margin`.
 
         Three rows a pass, in the order of depth, then row.
         """
@@ -189,7 +194,7 @@ def make_walk(combine, overlap, identity, dtype, pairs):
         plan, plan_address, values, positions, spare, staging, tags,
         source, other, depths, rows, first, count, channels,
     ):  # fmt: skip
-        """Fold one window of `count` column taps into the returned line of `channels` accumulators."""
+        """Fold one window of `count` column taps; returns the line of `channels` accumulators."""
         stack = spare + plan.line_size
         fill(line_at(values, positions, stack, channels), identity)
         height = pieces = done = 0
@@ -235,7 +240,8 @@ def make_walk(combine, overlap, identity, dtype, pairs):
     ):
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         line_size = plan.line_size
-        # Lines: the levels of rows, three for sliding or folding, one for the result; pairs number their columns.
+        # Lines: the levels of rows, three for sliding or folding, one for the result; pairs number
+        # their columns.
         lines = plan.levels + 4
         kept = max(plan.kept_depths * plan.kept_rows, 3)
         own_values = np.empty((lines + kept) * line_size, dtype)
@@ -269,7 +275,8 @@ def make_walk(combine, overlap, identity, dtype, pairs):
                 tags[:] = _NOTHING
                 last_place = place
 
-            # The line of a tile: the columns its windows reach over, data in the middle, a margin on both sides.
+            # The line of a tile: the columns its windows reach over, data in the middle, a margin
+            # on both sides.
             start = j0 * plan.column_stride - plan.column_before
             reach = (outputs - 1) * plan.column_stride
             reach += (plan.column_kernel - 1) * plan.column_dilation + 1

@@ -16,12 +16,14 @@ from numpool._cpu.memory import function, inline
 
 @function
 def slide(combine, overlap, line, size, taps, lag, spare, other_spare, total):
-    """`size` windows of `taps` accumulators, `lag` apart; returns the line that holds them, one of the given ones.
+    """`size` windows of `taps` accumulators, `lag` apart; returns the line that holds them, one of
+    the given ones.
 
-    Level w holds the combination of w neighbours at each place, w = 1, 3, 9, ...: each level is made of three of the
-    one before, so cost and depth of the sums grow with log(taps), and nothing outside a window enters its result.
-    Where taps may be combined twice (`overlap`: max), two or three pieces of the last level cover the window. Sums take
-    from each level as many pieces as the base-3 digit of `taps` says and gather them in `total`.
+    Level w holds the combination of w neighbours at each place, w = 1, 3, 9, ...: each level is
+    made of three of the one before, so cost and depth of the sums grow with log(taps), and nothing
+    outside a window enters its result. Where taps may be combined twice (`overlap`: max), two or
+    three pieces of the last level cover the window. Sums take from each level as many pieces as the
+    base-3 digit of `taps` says and gather them in `total`.
     """
     level = line
     width = 1
@@ -76,7 +78,9 @@ def slide(combine, overlap, line, size, taps, lag, spare, other_spare, total):
 def window_line(
     combine, overlap, result, line, taps, stride, dilation, channels, spare, other_spare, total
 ):
-    """The windows along a line of `channels` accumulators a position: result[j] covers line[j * stride ...]."""
+    """The windows along a line of `channels` accumulators a position: result[j] covers line[j *
+    stride ...].
+    """
     lag = dilation * channels
     size = length(result)
     outputs = size // channels
@@ -100,7 +104,9 @@ def window_line(
 
 @function
 def fold(combine, line, taps, lag, channels, spare):
-    """Combine `taps` blocks of `channels` accumulators, `lag` apart, by a halving tree; returns the one block."""
+    """Combine `taps` blocks of `channels` accumulators, `lag` apart, by a halving tree; returns the
+    one block.
+    """
     if lag > channels:
         for t in range(taps):
             copy(part(spare, t * channels, channels), part(line, t * lag, channels))

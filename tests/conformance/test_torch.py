@@ -568,6 +568,10 @@ SWEEPS = (
     _Sweep("avg", (torch.float16, torch.float32, torch.float64, torch.int64), 1500),
     _Sweep("lp", (torch.float16, torch.float32, torch.float64), 1500),
 )
+# Upper ends, by rank, of the input's and of the window's length. The large ones are there for what
+# small ones do not reach: rows longer than a cache, long windows, work for several threads.
+SMALL = {1: (40, 6), 2: (14, 6), 3: (8, 4)}
+LARGE = {1: (20000, 200), 2: (120, 24), 3: (30, 9)}
 EXPONENTS = (1.0, 2.0, 3.0, 4.0, 1.5, 2.5, 0.5, math.inf)
 
 
@@ -605,10 +609,11 @@ def _random_case(rng, sweep: _Sweep) -> tuple[Case, torch.Tensor]:
     low = 2 if op == "max" and not dtype.is_floating_point else 1
     high = 2 if op != "max" and dtype is torch.float16 else 3
     rank = int(rng.integers(low, high, endpoint=True))
+    longest, widest = (LARGE if rng.random() < 0.05 else SMALL)[rank]
     while True:
-        lengths = [int(n) for n in rng.integers(1, (40, 14, 8)[rank - 1], rank)]
-        kernel = tuple(int(n) for n in rng.integers(1, 6 if rank < 3 else 4, rank))
-        stride = tuple(int(n) for n in rng.integers(1, 5, rank))
+        lengths = [int(n) for n in rng.integers(1, longest, rank)]
+        kernel = tuple(int(n) for n in rng.integers(1, widest, rank))
+        stride = tuple(int(n) for n in rng.integers(1, max(5, widest // 4), rank))
         dilation = tuple(int(n) for n in rng.integers(1, 4, rank)) if op == "max" else (1,) * rank
         reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         padding = (0,) * rank
