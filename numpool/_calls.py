@@ -247,8 +247,8 @@ def lp_pool_backward(
     if y is not None:
         y = _apart(_of_shape("y", as_array("y", y, FLOATS), windows), out)
     if p == np.inf:
-        offsets = pool("argmagnitude", x, rank, arguments, (), None)[1]
-        return _scatter(gradient, x, windows, offsets, out, signed=True)
+        indices = pool("argmagnitude", x, rank, arguments, (), None)[1]
+        return _scatter(gradient, x, windows, indices, out, signed=True)
     scale = 0.0
     if y is None:
         # Norms that overflow, or would lose digits as subnormal numbers, come scaled: see
@@ -282,7 +282,7 @@ def max_pool_backward(
     """Each gradient to the input that its index names."""
     gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
     if indices is None:
-        indices = pool("max", x, rank, arguments, ("offset",), None)[1]
+        indices = pool("max", x, rank, arguments, (True,), None)[1]
         return _scatter(gradient, x, windows, indices, out)
     indices = _of_shape("indices", as_array("indices", indices, INTEGERS), windows)
     return _scatter(gradient, x, windows, _apart(indices, out), out, check=True)
@@ -298,30 +298,27 @@ def _scatter(
     check: bool = False,
 ) -> np.ndarray:
     computed = np.result_type(gradient.dtype, x.dtype, np.float32)
-    if out.size == 0:
-        return out
-    offsets = indices.dtype.kind == "u"
+    names = (indices.dtype.name, indices.dtype.kind == "u")
     rows = Rows(
         load=("load", gradient.dtype.name, computed.name),
-        load_other=("load_indices", indices.dtype.name),
+        load_other=("load_places", *names),
         store=("store", computed.name, x.dtype.name),
     )
+    if out.size == 0:
+        return out
     view = canonical(windows, x.shape, _strides(gradient, indices, out, x), 2, True)
-
-    def plan(checking: bool) -> Plan:
-        kernel = ("scatter", computed.name, offsets, x.dtype.name if signed else None, checking)
-        return scatter_plan(kernel, computed, view, rows, windows, indices.dtype)
-
     if check:
-        checking = plan(True)
-        found = np.zeros((max(checking.tasks, 1), 2), np.int64)
-        _run(checking, gradient, indices, None, found)
+        plan = scatter_plan(("check", *names), computed, view, Rows(), windows, indices.dtype)
+        found = np.zeros((plan.tasks, 2), np.int64)
+        _run(plan, gradient, indices, None, found)
         if found[:, 0].any():
             wrong = int(found[found[:, 0].argmax(), 1])
-            kind = "offsets (unsigned)" if offsets else "positions (signed)"
+            kind = "offsets (unsigned)" if names[1] else "positions (signed)"
             raise ValueError(
                 f"indices must be {kind} of taps that hold data, each of its own window, "
                 f"got {wrong}"
             )
-    _run(plan(False), gradient, indices, out, x)
+    kernel = ("scatter", computed.name, x.dtype.name if signed else None)
+    plan = scatter_plan(kernel, computed, view, rows, windows, indices.dtype)
+    _run(plan, gradient, indices, out, x)
     return out

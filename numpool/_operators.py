@@ -104,15 +104,17 @@ def finish_lp(total, p, inverse, correction):
 def ratio_power(a, b, exponent, correction):
     """(a / b) ** (exponent + correction) for a, b > 0, also where a / b underflows."""
     ratio = a / b
-    if not 0.0 <= ratio < 2.0**-960 or b == math.inf:
+    if a == 0.0 or b == math.inf or not 0.0 <= ratio < 2.0**-960:
         return power(ratio, exponent, correction)
-    scales = 0
+    # Scaled up once or twice, and never beyond 1: no factor may overflow where another underflows.
+    scales = 1
     if a < 1.0:
         a *= 2.0**600
-        scales += 1
-    if b > 1.0:
+    else:
         b *= 2.0**-600
-        scales += 1
+    if a / b < 2.0**-960:
+        b *= 2.0**-600
+        scales = 2
     result = power(a / b, exponent, correction)
     for _ in range(scales):
         result *= power(2.0**-600, exponent, correction)

@@ -30,6 +30,8 @@ _KEPT_ROWS = 48
 _FOLD_TAPS = 64
 # The box of the input that a task of the backward pass of max owns.
 _BOX_BYTES = 1 << 18
+# Offsets of windows up to this many taps are looked up.
+_PLACE_TABLE = 1 << 16
 # Below this many bytes of work, starting threads costs more than it gains.
 _PARALLEL_BYTES = 1 << 17
 
@@ -140,10 +142,8 @@ def geometry(
     ):
         for name in ("length", "kernel", "stride", "dilation", "before", "outputs"):
             entry[name] = getattr(axis, name)
-        if dimension.axis in steps:
-            entry["position_step"], entry["offset_step"] = steps[dimension.axis]
-        elif steps:
-            entry["length"], entry["position_step"] = 1, 1  # no part in positions
+        step = (1, 1) if dimension.axis is None else steps.get(dimension.axis, (1, 1))
+        entry["position_step"], entry["offset_step"] = step
     return table
 
 
@@ -302,6 +302,30 @@ def walk_plan(
     return builder.finished(kernel, pieces * bands, outputs * taps * dtype.itemsize)
 
 
+def _place_table(view: View, steps: dict[int, tuple[int, int]], taps: int) -> np.ndarray:
+    """What each offset adds to the place of its window's first tap."""
+    offsets = np.arange(taps)
+    table = np.zeros(taps, np.int64)
+    along = 1
+    for dimension in (view.columns, view.rows, view.depth):
+        window = dimension.window
+        if dimension.axis is not None:
+            tap = offsets // steps[dimension.axis][1] % window.kernel
+            table += tap * window.dilation * along
+        along *= window.length
+    return table
+
+
+def _in_order(view: View, steps: dict[int, tuple[int, int]]) -> bool:
+    """Whether positions are counted in the order in which the engine walks."""
+    along = 1
+    for dimension in (view.columns, view.rows, view.depth):
+        if dimension.axis is not None and steps[dimension.axis][0] != along:
+            return False
+        along *= dimension.window.length
+    return True
+
+
 def scatter_plan(
     kernel: tuple,
     dtype: np.dtype,
@@ -310,33 +334,41 @@ def scatter_plan(
     windows: Windows,
     indices: np.dtype,
 ) -> Plan:
-    """The plan of a scatter to `indices`, offsets if unsigned, which computes in `dtype`; see
-    scatter.py.
+    """The plan of a scatter to `indices`, offsets if unsigned, or of their check.
+
+    `dtype` is what gradients are summed in; see scatter.py.
     """
     builder = _Builder()
     builder.operands(view)
     depth, row, column = forward = (view.depth.window, view.rows.window, view.columns.window)
     channels = view.channels.window.length
+    steps = position_steps(windows)
+    # Boxes that are one range of places: whole rows before many rows, whole planes before many.
     limit = _BOX_BYTES // dtype.itemsize
     block = min(channels, 1024)
     tile = max(min(column.length, limit // block), 1)
-    band_rows = max(min(row.length, limit // (block * tile)), 1)
-    slab = max(min(depth.length, limit // (block * tile * band_rows)), 1)
+    band_rows = slab = 1
+    if tile == column.length:
+        band_rows = max(min(row.length, limit // (block * tile)), 1)
+        if band_rows == row.length:
+            slab = max(min(depth.length, limit // (block * tile * band_rows)), 1)
     blocks, tiles = -(-channels // block), -(-column.length // tile)
     bands, slabs = -(-row.length // band_rows), -(-depth.length // slab)
     # The outputs whose windows may reach into a tile.
     reached = min((tile + column.reach) // column.stride + 2, column.outputs)
+    nowhere = -1
     if indices.kind == "u":
-        # As int64, which uint64's largest value, its marker, wraps to -1 in.
-        nowhere = -1 if indices.itemsize == 8 else int(np.iinfo(indices).max)
-        index_limit = min(math.prod(w.kernel for w in windows.windows), 2**63 - 1)
+        taps = math.prod(w.kernel for w in windows.windows)
+        index_limit = min(taps, 2**63 - 1)
+        if indices.itemsize < 8:  # as int64, uint64's largest value, its marker, is -1 too
+            nowhere = int(np.iinfo(indices).max)
+        direct = 0
+        if taps <= _PLACE_TABLE:
+            direct = builder.table(_place_table(view, steps, taps))
     else:
-        nowhere = -1
         index_limit = math.prod(w.length for w in windows.windows)
+        direct = int(_in_order(view, steps))
     builder.set(
-        depth_outputs=depth.length,
-        row_outputs=row.length,
-        column_outputs=column.length,
         channels=channels,
         column_spacing=1,
         bands=bands,
@@ -351,9 +383,11 @@ def scatter_plan(
         line_size=reached * block,
         nowhere=nowhere,
         index_limit=index_limit,
-        geometry=builder.table(geometry(view, forward, position_steps(windows))),
+        direct_places=direct,
+        geometry=builder.table(geometry(view, forward, steps)),
     )
     builder.rows(rows)
-    tasks = _items(view) * slabs * bands * tiles * blocks
-    work = math.prod(d.outputs for d in forward) * channels * _items(view) * dtype.itemsize
+    items = _items(view)
+    tasks = items if kernel[0] == "check" else items * slabs * bands * tiles * blocks
+    work = math.prod(d.outputs for d in forward) * channels * items * dtype.itemsize
     return builder.finished(kernel, tasks, work)

@@ -137,8 +137,8 @@ def _stored(x: np.dtype, computed: np.dtype) -> str:
 
 
 def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
-    """The largest |x| and its offset: where the gradient of the L-inf norm goes."""
-    rule = _max(x, windows, "offset")
+    """The largest |x| and its position: where the gradient of the L-inf norm goes."""
+    rule = _max(x, windows, True)
     rows = rule.rows._replace(load=("load_power", x.name, rule.computed.name))
     return rule._replace(rows=rows, numbers={"p": math.inf})
 
@@ -174,22 +174,22 @@ def _lost(exact: Fraction, rounded: float) -> float:
     return float(exact - Fraction(rounded)) if math.isfinite(rounded) else 0.0
 
 
+def _smallest(x: np.dtype) -> float:
+    """The smallest magnitude of a dtype above 0."""
+    return float(np.finfo(x).smallest_subnormal) if x.kind == "f" else 1.0
+
+
 def _lp_numbers(p: float, x: np.dtype, scale: float) -> dict[str, float]:
     """p, 1 / p in two parts, and the range in which a sum of powers is known to be exact."""
     if p == math.inf:
         return {"p": p, "low": -math.inf, "high": math.inf}
     inverse = 1.0 / p
-    low, high = 0.0, math.inf
+    # Sums of powers in [low, high] have lost nothing to underflow or overflow, nor have their roots.
+    low, high = 2.0 ** max(-900.0, -800.0 * p), 2.0 ** min(1000.0, 900.0 * p)
     if p < 0.01:
         low = math.inf  # the powers are too close to 1 to hold anything: take all from scaled taps
-    else:
-        if x.kind == "f":
-            info = np.finfo(x)
-            smallest, largest = float(info.smallest_subnormal), float(info.max)
-        else:
-            smallest, largest = 1.0, 1.0 if x == np.bool_ else 2.0 ** (8 * x.itemsize)
-        if p * math.log2(smallest) < -900 or p * math.log2(largest) > 900:
-            low, high = 2.0 ** max(-900.0, -800.0 * p), 2.0 ** min(1000.0, 900.0 * p)
+    elif p * math.log2(_smallest(x)) >= math.log2(low):
+        low = 0.0  # such a dtype's sums are never too small, and a sum of 0 is one of zeros
     return {
         "p": p,
         "inverse": inverse,

@@ -4,8 +4,8 @@ It shares nothing with the package. Every window is cut out of the input as a pl
 reduced by NumPy, beside which only batch axes are vectorised. Window arithmetic is done in Python
 integers, and a window's slice is clipped to the data, so kernels and padding of 10**9 cost nothing.
 
-Sums and powers are taken in `np.longdouble`. Where that is wider than float64 (x86: 64 bits of
-mantissa) its own error is some thousandth of the tightest bound checked here; `WIDE` tells.
+Sums and powers are taken in `np.longdouble`, whose error is a thousandth of the tightest bound
+checked here, where it is wider than float64. `WIDE` tells; elsewhere there is nothing to check by.
 """
 
 import itertools
@@ -18,8 +18,12 @@ import numpy as np
 WIDE = np.finfo(np.longdouble).nmant >= 63
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (tuple, list, np.ndarray))
+
+
 class NoOutput(ValueError):
-    """The arguments describe no window at all."""
+    """There is no window at all."""
 
 
 # --- Geometry -------------------------------------------------------------------------------------
@@ -73,10 +77,6 @@ def output_length(
     if ceil_mode and (outputs - 1) * stride >= length + before:
         outputs -= 1
     return outputs
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (tuple, list, np.ndarray))
 
 
 def window_axes(ndim: int, kernel_size: Any, axis: Any, rank: int | None) -> list[int]:
@@ -183,7 +183,7 @@ def to_block(x: np.ndarray, axes: dict[int, Axis]) -> np.ndarray:
 
 
 def from_block(block: np.ndarray, shape: tuple[int, ...], axes: dict[int, Axis]) -> np.ndarray:
-    """A block of results with its axes back in the order of an array of `shape`."""
+    """A block with its axes back in the order of an array of `shape`."""
     others = [a for a in range(len(shape)) if a not in axes]
     moved = block.reshape(*(shape[a] for a in others), *block.shape[1:])
     return moved.transpose(np.argsort([*others, *axes]))
@@ -248,9 +248,8 @@ def max_pool(
 
 
 def divisor_of(window: Window, count_include_pad: bool, divisor_override: float | None) -> Any:
-    if divisor_override is not None:
-        return divisor_override
-    return window.inside if count_include_pad else window.count
+    number = window.inside if count_include_pad else window.count
+    return number if divisor_override is None else divisor_override
 
 
 def _long(number: Any) -> np.longdouble:
@@ -336,11 +335,11 @@ class _Gradient:
     def reference(
         self, block: tuple[int, ...], shape: tuple[int, ...], axes: dict[int, Axis]
     ) -> Reference:
-        def back(field: np.ndarray) -> np.ndarray:
-            return from_block(field.reshape(block), shape, axes)
-
-        value, magnitude, terms = (back(f) for f in (self.value, self.magnitude, self.terms))
-        return Reference(value, magnitude, terms, inherited=back(self.inherited))
+        fields = (self.value, self.magnitude, self.terms, self.inherited)
+        value, magnitude, terms, inherited = (
+            from_block(f.reshape(block), shape, axes) for f in fields
+        )
+        return Reference(value, magnitude, terms, inherited=inherited)
 
 
 @np.errstate(all="ignore")
@@ -390,17 +389,18 @@ def _recomputed(forward: Reference, p: float, info: np.finfo) -> np.ndarray:
 
     It is a forward result, in float64, and no better than the bound of one where that matters: its
     error grows by |p - 1|. For p >= 1 and a normal y this is no more than the p that the bound of
-    the gradient has room for. A y out of range is inf, and anything goes.
+    the gradient has room for. A y that this puts out of range may be inf, and then anything goes.
     """
     y = forward.value
     if math.isinf(p):
         return np.zeros(y.shape)
     double = np.dtype(np.float64)
+    bound = lp_relative(forward, p, double)
     relative = np.where(y < np.finfo(double).tiny, half_unit(y, double) / y, 0)
-    if p < 1:
-        relative = relative + lp_relative(forward, p, double)
+    relative = relative + (bound if p < 1 else 0)
     inherited = np.expm1(-abs(p - 1) * np.log1p(-np.minimum(relative, 0.5)))
-    return np.where(y > info.max, np.inf, np.where(y == 0, 0, inherited))
+    lost = y * (1 + np.minimum(bound, 2.0**-10)) > info.max
+    return np.where(lost, np.inf, np.where(y == 0, 0, inherited))
 
 
 @np.errstate(all="ignore")
@@ -422,6 +422,7 @@ def lp_pool_backward(
         to_block(a, axes).astype(np.longdouble) for a in (x, grad, y, errors)
     )
     gradient = _Gradient(block.shape)
+    inner = tuple(range(1, block.ndim))
     for window in each_window(axes):
         where, at = (slice(None), *window.where), (slice(None), *window.at)
         data = block[where]
@@ -440,7 +441,9 @@ def lp_pool_backward(
             gradient.inherited[where] += np.where(gone & (data != 0), np.inf, 0)
         share = np.where((data == 0) | (norms == 0), 0, share)
         gradient.add(where, share)
-        gradient.inherited[where] += np.where(error == 0, 0, error * abs(share))
+        error = np.where(np.isfinite(data).all(axis=inner, keepdims=True) & (data != 0), error, 0)
+        inherited = np.where(np.isinf(error), np.inf, error * abs(share))
+        gradient.inherited[where] += np.where(error == 0, 0, inherited)
     return gradient.reference(block.shape, x.shape, axes)
 
 
@@ -478,8 +481,8 @@ def violations(
 ) -> np.ndarray:
     """Where `result` is not `value` within `error` and half a unit in its own last place.
 
-    Where `overflow` is set, what a sum out of range gives (inf, -inf, NaN, or what an integer type
-    makes of them) will do as well. NaN must be NaN, and an infinite value must be that infinity.
+    Where `overflow` is set, what a sum out of range gives (inf, -inf, NaN, or the integers these
+    become) will do as well. NaN must be NaN, and an infinite value must be that infinity.
     """
     dtype = result.dtype.newbyteorder("=")
     got = result.astype(np.longdouble)
@@ -511,9 +514,8 @@ def report(name: str, result: np.ndarray, expected: np.ndarray, wrong: np.ndarra
     """Raise if anything is wrong, and show the first few places."""
     if wrong.any():
         lines = [
-            f"  at {tuple(int(i) for i in at)}: got {result[tuple(at)]!r}, "
-            f"expected {expected[tuple(at)]!r}"
-            for at in np.argwhere(wrong)[:4]
+            f"  at {at}: got {result[at]!r}, expected {expected[at]!r}"
+            for at in map(tuple, np.argwhere(wrong)[:4].tolist())
         ]
         raise AssertionError(
             f"{name}: {int(wrong.sum())} of {wrong.size} wrong\n" + "\n".join(lines)

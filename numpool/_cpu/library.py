@@ -56,18 +56,11 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "max": (_max, WALK_SIGNATURE),
     "argmax": (_argmax, WALK_SIGNATURE),
     "sum": (_sum, WALK_SIGNATURE),
-    "scatter": (
-        lambda dtype, offsets, x_dtype, check: scatter.make_scatter(
-            _computed(dtype), offsets, _optional(x_dtype), check
-        ),
-        WALK_SIGNATURE,
-    ),
+    "scatter": (lambda w, x: scatter.make_scatter(_computed(w), _optional(x)), WALK_SIGNATURE),
+    "check": (scatter.make_check, WALK_SIGNATURE),
     "load": (lambda d, w: rows.make_load(d, _computed(w)), rows.SIGNATURE),
     "load_power": (lambda d, w: rows.make_load(d, _computed(w), lifted=True), rows.SIGNATURE),
-    "load_indices": (
-        lambda d: rows.make_load(d, types.int64, of_other=True),
-        rows.SIGNATURE,
-    ),
+    "load_places": (scatter.make_load_places, rows.SIGNATURE),
     "load_gradient": (
         lambda d, y, w: rows.make_load_gradient(d, _optional(y), _computed(w)),
         rows.SIGNATURE,

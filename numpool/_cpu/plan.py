@@ -64,8 +64,19 @@ PLAN = np.dtype(
         for name in ("slide", "line_size", "levels", "kept_depths", "kept_rows", "fold_taps")
     ]
     # The backward pass of max: depths of a task's box, elements of the largest, the index of a
-    # window without data, and the bound of indices.
-    + [(name, np.int64) for name in ("slabs", "slab_depths", "box_size", "nowhere", "index_limit")]
+    # window without data, the bound of indices, and whether they are places as they are (positions)
+    # or by a table at this address (offsets).
+    + [
+        (name, np.int64)
+        for name in (
+            "slabs",
+            "slab_depths",
+            "box_size",
+            "nowhere",
+            "index_limit",
+            "direct_places",
+        )
+    ]
     # Arg-max: what a step along each axis adds to a position.
     + [(f"position_{name}", np.int64) for name in ("depth", "row", "column")]
     # Address of a table of the forward windows along depth, rows and columns, for what looks at

@@ -14,7 +14,7 @@ from numba import types
 
 from numpool import _operators
 from numpool._cpu.lines import NO_POSITION
-from numpool._cpu.memory import array_at, inline, read, write
+from numpool._cpu.memory import array_at, inline, piece, read, write
 from numpool._cpu.plan import PLAN_TYPE, WINDOW_TYPE
 
 # (plan, line, source, other, out, extra, depth, row, column, columns, channels): addresses, then
@@ -73,8 +73,8 @@ def divisor_of_column(plan, j):
     return read(plan.column_divisors + 8 * j, types.float64)
 
 
-def make_load(dtype, computed, lifted=False, of_other=False):
-    """Load: the elements of a row of `source`, or of `other`; as |x| ** p where `lifted`."""
+def make_load(dtype, computed, lifted=False):
+    """Load: the elements of a row, as |x| ** p where `lifted`."""
     stored = stored_type(dtype)
     itemsize = stored.bitwidth // 8
     convert = reader(dtype, computed)
@@ -96,11 +96,9 @@ def make_load(dtype, computed, lifted=False, of_other=False):
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         p = plan.p
         target = array_at(line, columns * channels, computed)
-        if of_other:
-            start, step, channel_step = other, plan.other_column, plan.other_channel
-        else:
-            start, step, channel_step = source, plan.source_column, plan.source_channel
-        start += column * step
+        step = plan.source_column
+        channel_step = plan.source_channel
+        start = source + column * step
         dense = channels == 1 or channel_step == itemsize
         if dense and step == channels * itemsize:
             values = array_at(start, columns * channels, stored)
@@ -224,8 +222,9 @@ def make_divide(computed):
 
     @inline
     def divide(results, first, last, divisor):
-        for i in range(first, last):
-            results[i] = results[i] / divisor
+        part = piece(results, first, last - first)
+        for i in range(part.size):
+            part[i] = part[i] / divisor
 
     def finish_average(
         plan_address, line, source, other, out, extra, depth, row, column, columns, channels

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import math
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -21,10 +22,13 @@ from differences import DIFFERENCES, NOT_COVERED, Case, Tally
 import numpool
 
 try:
-    import torch
-    import torch.nn.functional as F
-    from torch.testing._internal.common_methods_invocations import op_db
-    from torch.testing._internal.common_modules import module_db
+    with warnings.catch_warnings():
+        # its testing modules load much that PyTorch itself deprecates
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import torch
+        import torch.nn.functional as F
+        from torch.testing._internal.common_methods_invocations import op_db
+        from torch.testing._internal.common_modules import module_db
 except ImportError:
     if os.environ.get("NUMPOOL_REQUIRE_TORCH") == "1":
         raise
