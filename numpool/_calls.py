@@ -312,7 +312,7 @@ def _scatter(
         found = np.zeros((plan.tasks, 2), np.int64)
         _run(plan, gradient, indices, None, found)
         if found[:, 0].any():
-            wrong = int(found[found[:, 0].argmax(), 1])
+            wrong = int(found[found[:, 0].argmax(), 1].astype(indices.dtype))
             kind = "offsets (unsigned)" if names[1] else "positions (signed)"
             raise ValueError(
                 f"indices must be {kind} of taps that hold data, each of its own window, "

@@ -161,11 +161,17 @@ def lp_gradient(g, x, y, exponent, correction, scale):
     # In two halves, so that a factor out of range meets g on the way.
     exponent *= 0.5
     correction *= 0.5
+    a = abs(x)
+    unscale = 1.0
     if y < 0.0 < scale:
-        half = ratio_power(abs(x), -y, exponent, correction)
-        half *= power(scale if y > -1.0 else 1.0 / scale, exponent, correction)
-    else:
-        half = ratio_power(abs(x), y, exponent, correction)
+        y = -y
+        if y < 1.0:
+            a *= scale
+        elif a >= 1.0:
+            a /= scale
+        else:
+            unscale = power(1.0 / scale, exponent, correction)
+    half = ratio_power(a, y, exponent, correction) * unscale
     return g * sign(x) * half * half
 
 
@@ -179,6 +185,11 @@ def scaled_norm(largest, root, scale):
         if largest * root > 2.0**900:
             return -(largest / scale) * root
     return largest * root
+
+
+def toward(g, x):
+    """g with the sign of x, 0 where x is 0: what the largest magnitude receives for p = inf."""
+    return g * sign(x) if x != 0.0 else 0.0
 
 
 def sign(x):

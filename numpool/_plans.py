@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpool._cpu import library
-from numpool._cpu.plan import DIRECTIONS, OPERANDS, PLAN, WINDOW
+from numpool._cpu.plan import OPERANDS, PLAN
 from numpool._views import View
 from numpool._windows import Axis, Windows
 
@@ -25,8 +25,7 @@ _BAND_ROWS = 8
 _TASKS = 64
 # Loaded rows are kept for the next window as long as they are no more than this.
 _KEPT_ROWS = 48
-# Windows this long that hardly overlap are folded one by one: one pass instead of one for each
-# factor of 3.
+# Windows of fewer taps slide, however little they overlap.
 _FOLD_TAPS = 64
 # The box of the input that a task of the backward pass of max owns.
 _BOX_BYTES = 1 << 18
@@ -66,19 +65,28 @@ class Rows(NamedTuple):
     store_extra: tuple | None = None
 
 
-def _dense(view: View, operand: int, itemsize: int) -> bool:
+def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
     """Whether a row of an operand is one contiguous piece."""
     channels = view.channels.window.length
-    along = view.columns.strides[operand] == channels * itemsize
-    return along and (channels == 1 or view.channels.strides[operand] == itemsize)
+    along = view.columns.strides[operand] == channels * dtype.itemsize
+    return along and (channels == 1 or view.channels.strides[operand] == dtype.itemsize)
 
 
 class _Builder:
     """A plan in the making: the record, and the tables whose addresses it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: View) -> None:
         self.record = np.zeros(1, PLAN)
         self.tables: list[np.ndarray] = []
+        for i, operand in enumerate(OPERANDS):
+            self.record[operand] = (
+                view.depth.strides[i],
+                view.rows.strides[i],
+                view.columns.strides[i],
+                view.channels.strides[i],
+            )
+        batch = [(d.window.length, *d.strides) for d in reversed(view.batch)]
+        self.set(batch=self.table(np.array(batch, np.int64).reshape(-1)), batch_axes=len(batch))
 
     def set(self, **values: float) -> None:
         for name, value in values.items():
@@ -89,29 +97,45 @@ class _Builder:
         self.tables.append(values)
         return values.ctypes.data
 
-    def taps(self, axis: Axis, *positions: range) -> int:
-        parts = [np.stack(axis.taps(p), axis=1) for p in positions]
-        return self.table(np.concatenate(parts))
+    def axis(self, name: str, walked: Axis, step: int, forward: Axis, divisor: Divisor) -> None:
+        """The windows of an axis: as they are walked, and their divisors in the forward pass."""
+        entry = self.record[name]
+        for field in ("outputs", "length", "kernel", "stride", "dilation", "before", "spacing"):
+            entry[field] = getattr(walked, field)
+        entry["step"] = step
+        # Only outputs at the edges need tables, so that a plan is small whatever the array's size.
+        regular = walked.interior() if walked.spacing == 1 else range(0)
+        parts = [np.stack(walked.taps(p), axis=1) for p in _edges(walked.outputs, regular)]
+        entry["taps"] = self.table(np.concatenate(parts))
+        entry["regular_first"], entry["regular_last"] = regular.start, regular.stop
+        if divisor.override is None:
+            divided = forward.interior()
+            entry["divisor"] = forward.kernel
+            edges = _edges(forward.outputs, divided)
+            parts = [forward.divisors(p, divisor.count_include_pad) for p in edges]
+            entry["divisors"] = self.table(np.concatenate(parts))
+        else:
+            divided = range(forward.outputs)
+            entry["divisor"] = divisor.override if name == "column" else 1.0
+        entry["divided_first"], entry["divided_last"] = divided.start, divided.stop
 
-    def divisors(self, axis: Axis, count_include_pad: bool, *positions: range) -> int:
-        parts = [axis.divisors(p, count_include_pad) for p in positions]
-        return self.table(np.concatenate(parts))
+    def windows(self, view: View, steps: dict[int, tuple[int, int]]) -> None:
+        """The forward windows; `steps` gives (position's step, offset's step) of window axes."""
+        for name, dimension in (
+            ("depth_window", view.depth),
+            ("row_window", view.rows),
+            ("column_window", view.columns),
+        ):
+            entry = self.record[name]
+            for field in ("length", "kernel", "stride", "dilation", "before", "outputs"):
+                entry[field] = getattr(dimension.window, field)
+            step = (1, 1) if dimension.axis is None else steps.get(dimension.axis, (1, 1))
+            entry["position_step"], entry["offset_step"] = step
 
-    def operands(self, view: View) -> None:
-        for i, operand in enumerate(OPERANDS):
-            for direction, dimension in zip(
-                DIRECTIONS, (view.depth, view.rows, view.columns, view.channels), strict=True
-            ):
-                self.set(**{f"{operand}_{direction}": dimension.strides[i]})
-        batch = [(d.window.length, *d.strides) for d in reversed(view.batch)]
-        self.set(batch=self.table(np.array(batch, np.int64).reshape(-1)), batch_axes=len(batch))
-
-    def rows(self, rows: Rows) -> None:
-        for name, kernel in rows._asdict().items():
-            if kernel is not None:
-                self.set(**{name: library.address(*kernel)})
-
-    def finished(self, kernel: tuple, tasks: int, work: int) -> Plan:
+    def finished(self, kernel: tuple, rows: Rows, tasks: int, work: int) -> Plan:
+        for name, row_function in rows._asdict().items():
+            if row_function is not None:
+                self.set(**{name: library.address(*row_function)})
         return Plan(
             library.address(*kernel),
             self.record,
@@ -122,7 +146,8 @@ class _Builder:
         )
 
 
-def _outside(total: int, regular: range) -> tuple[range, range]:
+def _edges(total: int, regular: range) -> tuple[range, range]:
+    """The positions before and after a regular range."""
     return range(regular.start), range(regular.stop, total)
 
 
@@ -130,21 +155,9 @@ def _items(view: View) -> int:
     return math.prod(d.window.length for d in view.batch)
 
 
-def geometry(
-    view: View, forward: tuple[Axis, Axis, Axis], steps: dict[int, tuple[int, int]]
-) -> np.ndarray:
-    """The table of the forward windows; `steps` gives (position's step, offset's step) by axis of
-    the array.
-    """
-    table = np.zeros(3, WINDOW)
-    for entry, axis, dimension in zip(
-        table, forward, (view.depth, view.rows, view.columns), strict=True
-    ):
-        for name in ("length", "kernel", "stride", "dilation", "before", "outputs"):
-            entry[name] = getattr(axis, name)
-        step = (1, 1) if dimension.axis is None else steps.get(dimension.axis, (1, 1))
-        entry["position_step"], entry["offset_step"] = step
-    return table
+def _wrapped(value: int) -> int:
+    """The int64 with the lowest 64 bits of a number: kernels work on offsets modulo 2**64."""
+    return (value + 2**63) % 2**64 - 2**63
 
 
 def position_steps(windows: Windows) -> dict[int, tuple[int, int]]:
@@ -154,7 +167,7 @@ def position_steps(windows: Windows) -> dict[int, tuple[int, int]]:
     steps = {}
     position = offset = 1
     for axis, window in zip(reversed(windows.axes), reversed(windows.windows), strict=True):
-        steps[axis] = (position, offset if offset < 2**63 else 0)
+        steps[axis] = (position, _wrapped(offset))
         position *= window.length
         offset *= window.kernel
     return steps
@@ -165,6 +178,51 @@ def _rows_of_window(axis: Axis) -> tuple[int, int]:
     period = axis.spacing // math.gcd(axis.dilation, axis.spacing)
     taps = -(-min(axis.kernel, -(-axis.length // axis.dilation)) // period)
     return taps, (taps - 1) * axis.tap_step + 1 if taps else 0
+
+
+class _Columns(NamedTuple):
+    """How columns are worked: windows slide along a line, or are folded one by one."""
+
+    slide: bool
+    tiles: int
+    tile_columns: int
+    blocks: int
+    block_channels: int
+    fold_taps: int
+    line_size: int
+
+
+def _cut_columns(column: Axis, length: int, channels: int, limit: int) -> _Columns:
+    """The cut of output columns and channels into pieces whose line has about `limit` elements.
+
+    `length` is that of the data along the columns.
+    """
+    reach, stride, outputs = column.reach, column.stride, column.outputs
+    short = reach * channels <= limit
+    if short:
+        # Long windows that hardly overlap are folded one by one: one pass, where sliding takes one
+        # for each factor of 3.
+        alone = channels == 1 and column.kernel >= _FOLD_TAPS and stride * 2 >= column.kernel
+        slide = stride <= 4 * reach + 8 and not alone
+    else:
+        slide = stride * 4 < reach <= length
+    if slide:
+        block = channels if short else min(channels, max(16, limit // reach))
+        tile = max((limit // block - reach) // stride + 1, 4 * reach // stride, 1)
+        fold_taps = 0
+    else:
+        block = min(channels, 256)
+        tile = max(limit // block, 1)
+        fold_taps = max(limit // (column.tap_step * block), 1)
+    tiles = -(-outputs // tile)
+    tile = -(-outputs // tiles)
+    if slide:
+        line = max((tile - 1) * stride + reach, tile) * block
+    else:
+        # The line of taps, the results, and a stack of as many channels as a tree can be deep.
+        line = max((fold_taps - 1) * column.tap_step + 1, tile, 64) * block
+    line = -(-line // 16) * 16
+    return _Columns(slide, tiles, tile, -(-channels // block), block, fold_taps, line)
 
 
 def walk_plan(
@@ -183,123 +241,53 @@ def walk_plan(
     `backward` walks the adjoint windows: view's source is the incoming gradient and its out the
     gradient of the input.
     """
-    builder = _Builder()
-    builder.operands(view)
+    builder = _Builder(view)
     forward = (view.depth.window, view.rows.window, view.columns.window)
     depth, row, column = (a.adjoint() for a in forward) if backward else forward
     channels = view.channels.window.length
-
-    # How columns are worked: windows slide along a line, or are folded one by one.
-    reach = column.reach
-    limit = _LINE_BYTES // dtype.itemsize
-    short = reach * channels <= limit
-    if short:
-        single = not backward and channels == 1 and column.kernel >= _FOLD_TAPS
-        slide = column.stride <= 4 * reach + 8 and not (
-            single and column.stride * 2 >= column.kernel
-        )
-    else:
-        slide = column.stride * 4 < reach <= forward[2].length
-    step = 1 if slide else column.tap_step
-    regular = range(0) if backward else column.interior()
-    if slide:
-        block = channels if short else min(channels, max(16, limit // reach))
-        tile = max((limit // block - reach) // column.stride + 1, 4 * reach // column.stride, 1)
-        fold_taps = 0
-    else:
-        block = min(channels, 256)
-        tile = max(limit // block, 1)
-        fold_taps = max(limit // (step * block), 1)
-    tile = min(tile, max(column.outputs, 1))
-    tiles = -(-column.outputs // tile)
-    tile = -(-column.outputs // max(tiles, 1))
-    if slide:
-        line = max((tile - 1) * column.stride + reach, tile) * block
-    else:
-        line = max(((fold_taps - 1) * step + 1) * block, tile * block, 64 * block)
-    line = -(-(line + 8) // 16) * 16
+    cut = _cut_columns(column, forward[2].length, channels, _LINE_BYTES // dtype.itemsize)
 
     depth_taps, depth_span = _rows_of_window(depth)
     row_taps, row_span = _rows_of_window(row)
     leaves = -(-depth_taps * row_taps // 3)
-    kept = depth_span * row_span
-    keep = slide and depth_taps * row_taps > 1 and kept <= _KEPT_ROWS
-    blocks = -(-channels // block)
+    keep = cut.slide and depth_taps * row_taps > 1 and depth_span * row_span <= _KEPT_ROWS
     items = _items(view)
-    pieces = items * depth.outputs * tiles * blocks
+    pieces = items * depth.outputs * cut.tiles * cut.blocks
     bands = 1
-    if 0 < pieces < _TASKS:
+    if pieces < _TASKS:
         bands = max(1, min(-(-_TASKS // pieces), row.outputs // _BAND_ROWS))
     band_rows = -(-row.outputs // bands)
-    bands = -(-row.outputs // band_rows) if band_rows else 0
+    bands = -(-row.outputs // band_rows)
 
-    divided = forward[2].interior()
-    before, after = _outside(forward[2].outputs, divided)
-    override = divisor.override is not None
-    count_include_pad = divisor.count_include_pad
-    depth_divisors = forward[0].divisors(range(forward[0].outputs), count_include_pad)
-    if override:
-        depth_divisors = np.full(forward[0].outputs, divisor.override)
+    builder.axis("depth", depth, depth.tap_step, forward[0], divisor)
+    builder.axis("row", row, row.tap_step, forward[1], divisor)
+    # Where windows slide, a loaded row has its elements `spacing` apart; else they are stored ones.
+    step = 1 if cut.slide else column.tap_step
+    builder.axis("column", column, step, forward[2], divisor)
+    if not cut.slide:
+        builder.record["column"]["spacing"] = 1
+    builder.windows(view, steps or {})
     builder.set(
-        depth_taps=builder.taps(depth, range(depth.outputs)),
-        depth_step=depth.tap_step,
-        depth_divisors=builder.table(depth_divisors),
-        depth_outputs=depth.outputs,
-        row_taps=builder.taps(row, range(row.outputs)),
-        row_step=row.tap_step,
-        row_divisors=builder.table(np.ones(forward[1].outputs))
-        if override
-        else builder.divisors(forward[1], count_include_pad, range(forward[1].outputs)),
-        row_outputs=row.outputs,
-        column_length=column.length,
-        column_kernel=column.kernel,
-        column_stride=column.stride,
-        column_dilation=column.dilation,
-        column_before=column.before,
-        column_outputs=column.outputs,
-        column_spacing=column.spacing if slide else 1,
-        column_step=step,
-        column_divisor=1.0 if override else forward[2].kernel,
         channels=channels,
         bands=bands,
         band_rows=band_rows,
-        tiles=tiles,
-        tile_columns=tile,
-        blocks=blocks,
-        block_channels=block,
-        slide=slide,
-        line_size=line,
         levels=leaves.bit_length() + 1,
         kept_depths=depth_span if keep else 0,
         kept_rows=row_span if keep else 0,
-        fold_taps=fold_taps,
+        **cut._asdict(),
+        **numbers,
     )
-    if override:
-        builder.set(column_divided_first=0, column_divided_last=forward[2].outputs)
-    else:
-        builder.set(
-            column_divisors=builder.divisors(forward[2], count_include_pad, before, after),
-            column_divided_first=divided.start,
-            column_divided_last=divided.stop,
-        )
-    if not slide:
-        builder.set(
-            column_taps=builder.taps(column, *_outside(column.outputs, regular)),
-            column_regular_first=regular.start,
-            column_regular_last=regular.stop,
-        )
-    for name, dimension in (("depth", view.depth), ("row", view.rows), ("column", view.columns)):
-        if steps and dimension.axis in steps:
-            builder.set(**{f"position_{name}": steps[dimension.axis][0]})
-    builder.set(geometry=builder.table(geometry(view, forward, steps or {})), **numbers)
-    if blocks == 1 and rows.load == ("load", dtype.name, dtype.name):
-        rows = rows._replace(load=None if _dense(view, 0, dtype.itemsize) else rows.load)
-    if blocks == 1 and rows.store == ("store", dtype.name, dtype.name):
-        rows = rows._replace(store=None if _dense(view, 2, dtype.itemsize) else rows.store)
-    builder.rows(rows)
-    taps = max(depth_taps * row_taps, 1)
+    if cut.blocks == 1 and rows.load == ("load", dtype.name, dtype.name) and _dense(view, 0, dtype):
+        rows = rows._replace(load=None)
+    if (
+        cut.blocks == 1
+        and rows.store == ("store", dtype.name, dtype.name)
+        and _dense(view, 2, dtype)
+    ):
+        rows = rows._replace(store=None)
     outputs = items * depth.outputs * row.outputs * column.outputs * channels
-    return builder.finished(kernel, pieces * bands, outputs * taps * dtype.itemsize)
+    work = outputs * max(depth_taps * row_taps, 1) * dtype.itemsize
+    return builder.finished(kernel, rows, pieces * bands, work)
 
 
 def _place_table(view: View, steps: dict[int, tuple[int, int]], taps: int) -> np.ndarray:
@@ -338,9 +326,8 @@ def scatter_plan(
 
     `dtype` is what gradients are summed in; see scatter.py.
     """
-    builder = _Builder()
-    builder.operands(view)
-    depth, row, column = forward = (view.depth.window, view.rows.window, view.columns.window)
+    builder = _Builder(view)
+    depth, row, column = view.depth.window, view.rows.window, view.columns.window
     channels = view.channels.window.length
     steps = position_steps(windows)
     # Boxes that are one range of places: whole rows before many rows, whole planes before many.
@@ -359,7 +346,7 @@ def scatter_plan(
     nowhere = -1
     if indices.kind == "u":
         taps = math.prod(w.kernel for w in windows.windows)
-        index_limit = min(taps, 2**63 - 1)
+        index_limit = _wrapped(min(taps, 2**64 - 1))
         if indices.itemsize < 8:  # as int64, uint64's largest value, its marker, is -1 too
             nowhere = int(np.iinfo(indices).max)
         direct = 0
@@ -370,7 +357,6 @@ def scatter_plan(
         direct = int(_in_order(view, steps))
     builder.set(
         channels=channels,
-        column_spacing=1,
         bands=bands,
         band_rows=band_rows,
         tiles=tiles,
@@ -384,10 +370,9 @@ def scatter_plan(
         nowhere=nowhere,
         index_limit=index_limit,
         direct_places=direct,
-        geometry=builder.table(geometry(view, forward, steps)),
     )
-    builder.rows(rows)
+    builder.windows(view, steps)
     items = _items(view)
     tasks = items if kernel[0] == "check" else items * slabs * bands * tiles * blocks
-    work = math.prod(d.outputs for d in forward) * channels * items * dtype.itemsize
-    return builder.finished(kernel, tasks, work)
+    work = depth.outputs * row.outputs * column.outputs * channels * items * dtype.itemsize
+    return builder.finished(kernel, rows, tasks, work)

@@ -103,7 +103,7 @@ def offset_dtype(windows: Windows) -> np.dtype:
     for kind in (np.uint8, np.uint16, np.uint32):
         if taps <= np.iinfo(kind).max:
             return np.dtype(kind)
-    if taps < 2**63:
+    if taps < 2**64:
         return np.dtype(np.uint64)
     raise ValueError(f"kernel_size has too many taps for offsets of 64 bits: {taps}")
 
@@ -184,7 +184,7 @@ def _lp_numbers(p: float, x: np.dtype, scale: float) -> dict[str, float]:
     if p == math.inf:
         return {"p": p, "low": -math.inf, "high": math.inf}
     inverse = 1.0 / p
-    # Sums of powers in [low, high] have lost nothing to underflow or overflow, nor have their roots.
+    # Sums of powers in [low, high] have lost nothing to underflow or overflow, nor their roots.
     low, high = 2.0 ** max(-900.0, -800.0 * p), 2.0 ** min(1000.0, 900.0 * p)
     if p < 0.01:
         low = math.inf  # the powers are too close to 1 to hold anything: take all from scaled taps

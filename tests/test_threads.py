@@ -12,7 +12,6 @@ import threading
 import time
 
 import numpy as np
-import oracle
 import pytest
 
 import numpool
@@ -101,6 +100,7 @@ def compare_numbers_of_threads(name):
             shares.append(others_work(function))
     # With four threads the others have three quarters of the work, or the comparison says nothing.
     shares = sorted(shares)
+    print(name, [round(s, 2) for s in shares])
     assert shares[len(shares) // 2] > 0.4, shares
 
 
@@ -113,7 +113,7 @@ def mixed_work():
     """Passes of small and large arrays, and what each gives on a single thread."""
     sizes = [(5, 6), (40, 50), (300, 400), (1200, 900)]
     work = []
-    for i, shape in enumerate(sizes):
+    for shape in sizes:
         x = data(shape)
         grad, positions = x[::2, ::2].copy(), np.arange(x.size).reshape(shape)[::2, ::2]
         columns = np.lib.stride_tricks.sliding_window_view(x, 2, axis=1)
@@ -191,6 +191,19 @@ def let_others_run(threads):
     assert len(inside) > 5 and max(gaps) < (end - start) / 2, (len(inside), max(gaps), end - start)
 
 
+def interrupted(function, delay):
+    """Whether an interrupt after `delay` seconds comes out of a function, as it has to."""
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        function()
+        timer.join()
+    except KeyboardInterrupt:
+        timer.join()
+        return True
+    return False
+
+
 def interrupt_long_calls():
     """KeyboardInterrupt comes out of a call, and calls go on as before."""
     import numba
@@ -202,12 +215,7 @@ def interrupt_long_calls():
         start = time.perf_counter()
         function()
         seconds = time.perf_counter() - start
-        timer = threading.Timer(seconds / 3, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                function()
-        timer.join()
+        assert interrupted(lambda: [function() for _ in range(5)], seconds / 3)
         assert bits(function()) == expected
     numba.set_num_threads(4)
     assert others_work(function) > 0.4
@@ -215,45 +223,52 @@ def interrupt_long_calls():
 
 def interrupt_small_calls():
     """Interrupts at any point of a call, thousands of them, leave no lock behind."""
+    import numba
+
     x = data((300, 300))
     functions = [lambda: numpool.max_pool2d(x, 2), lambda: numpool.avg_pool2d(x, 3, 1)]
     expected = [bits(function()) for function in functions]
+    large = long_call()
+    for threads in (1, 4):  # from here on all is loaded
+        numba.set_num_threads(threads)
+        large()
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     deadline = time.monotonic() + 3
     draw = random.Random(4)
-    interrupted = 0
+    count = 0
     while time.monotonic() < deadline:
         try:
             signal.setitimer(signal.ITIMER_REAL, draw.uniform(20e-6, 400e-6))
-            while True:
+            for _ in range(50):
                 for function in functions:
                     function()
         except KeyboardInterrupt:
-            interrupted += 1
+            count += 1
     signal.setitimer(signal.ITIMER_REAL, 0)
-    assert interrupted > 500
+    assert count > 300
     assert [bits(function()) for function in functions] == expected
-    large = long_call()
-    large()
     assert others_work(large) > 0.4
 
 
 def interrupt_compiling():
-    """An interrupt while a kernel is compiled: the next call compiles it."""
-    for delay in (0.05, 0.2, 0.5, 1.0):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with contextlib.suppress(KeyboardInterrupt):
-            while timer.is_alive():
-                check_scatter()
-            time.sleep(1)
-        timer.join()
-    check_scatter()
+    """A kernel whose compilation was interrupted is compiled by the next call."""
+    check_scatter(np.float32, 10)
+    for dtype, indices, delay in [
+        (np.float16, np.int64, 0.05),
+        (np.float64, np.int32, 0.25),
+        (np.float16, np.uint8, 0.5),
+    ]:
+        # Numba may make another error of an interrupt, and may lose it.
+        with contextlib.suppress(RuntimeError):
+            interrupted(lambda d=dtype, i=indices: check_scatter(d, 10, i), delay)
+        check_scatter(dtype, 10, indices)
 
 
-def check_scatter():
-    grad, positions = data((50,), np.float16), np.arange(50) * 2
-    result = numpool.max_pool_backward(grad, np.zeros(100, np.float16), 2, indices=positions)
+def check_scatter(dtype, size, indices=np.int64):
+    """A backward pass whose kernels are compiled in a second or two."""
+    grad = np.arange(1, size + 1, dtype=dtype)
+    places = np.arange(size, dtype=indices) * (0 if np.dtype(indices).kind == "u" else 2)
+    result = numpool.max_pool_backward(grad, np.zeros(2 * size, dtype), 2, indices=places)
     assert np.array_equal(result[::2], grad) and not result[1::2].any()
 
 

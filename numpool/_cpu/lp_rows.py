@@ -7,9 +7,9 @@ import math
 from numba import types
 
 from numpool._cpu.memory import array_at, inline, read
-from numpool._cpu.plan import PLAN_TYPE, WINDOW_TYPE
+from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import reader, scalar, stored_type
-from numpool._cpu.walk import table_entry
+from numpool._cpu.walk import taps_of
 
 
 def make_finish_lp(dtype):
@@ -22,17 +22,17 @@ def make_finish_lp(dtype):
     @inline
     def window_taps(plan, depth, row, j):
         """(first, count) of the taps along each axis."""
-        window = array_at(plan.geometry, 3, WINDOW_TYPE)[2]
+        window = plan.column_window
         start = j * window.stride - window.before
         lowest = max(-(start // window.dilation), 0)
         highest = min(-((start - window.length) // window.dilation), window.kernel)
         first = start + lowest * window.dilation
         columns = (first, max(highest - lowest, 0))
-        return table_entry(plan.depth_taps, depth), table_entry(plan.row_taps, row), columns
+        return taps_of(plan.depth, depth), taps_of(plan.row, row), columns
 
     @inline
     def magnitude(plan, source, d, r, w):
-        address = source + d * plan.source_depth + r * plan.source_row + w * plan.source_column
+        address = source + d * plan.source.depth + r * plan.source.row + w * plan.source.column
         return abs(convert(read(address, stored)))
 
     @inline
@@ -40,7 +40,7 @@ def make_finish_lp(dtype):
         first_depth, depth_count = depths
         first_row, row_count = rows
         first_column, column_count = columns
-        dilation = array_at(plan.geometry, 3, WINDOW_TYPE)[2].dilation
+        dilation = plan.column_window.dilation
         largest = 0.0
         for d in range(depth_count):
             for r in range(row_count):
@@ -48,8 +48,8 @@ def make_finish_lp(dtype):
                     a = magnitude(
                         plan,
                         source,
-                        first_depth + d * plan.depth_step,
-                        first_row + r * plan.row_step,
+                        first_depth + d * plan.depth.step,
+                        first_row + r * plan.row.step,
                         first_column + w * dilation,
                     )
                     largest = scalar.larger(largest, a)
@@ -64,8 +64,8 @@ def make_finish_lp(dtype):
                     a = magnitude(
                         plan,
                         source,
-                        first_depth + d * plan.depth_step,
-                        first_row + r * plan.row_step,
+                        first_depth + d * plan.depth.step,
+                        first_row + r * plan.row.step,
                         first_column + w * dilation,
                     )
                     term = scalar.ratio_power(a, largest, plan.p, 0.0) - lost
@@ -92,7 +92,7 @@ def make_finish_lp(dtype):
             for c in range(channels):
                 total = results[w * channels + c]
                 if total < plan.low or total > plan.high:
-                    result = norm_of_taps(plan, source + c * plan.source_channel, *taps)
+                    result = norm_of_taps(plan, source + c * plan.source.channel, *taps)
                 else:
                     result = scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
                 results[w * channels + c] = result
@@ -112,7 +112,7 @@ def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
     def tap_by_tap(plan, source, other, depths, rows, column, x):
         first_depth, depth_count = depths
         first_row, row_count = rows
-        window = array_at(plan.geometry, 3, WINDOW_TYPE)[2]
+        window = plan.column_window
         start = column + window.before
         first = max(-(((window.kernel - 1) * window.dilation - start) // window.stride), 0)
         last = min(start // window.stride, window.outputs - 1)
@@ -121,12 +121,12 @@ def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
             for r in range(row_count):
                 for j in range(first, last + 1):
                     if (start - j * window.stride) % window.dilation == 0:
-                        od = first_depth + d * plan.depth_step
-                        oh = first_row + r * plan.row_step
-                        g_at = source + od * plan.source_depth + oh * plan.source_row
-                        y_at = other + od * plan.other_depth + oh * plan.other_row
-                        g = convert(read(g_at + j * plan.source_column, stored))
-                        y = convert_y(read(y_at + j * plan.other_column, y_stored))
+                        od = first_depth + d * plan.depth.step
+                        oh = first_row + r * plan.row.step
+                        g_at = source + od * plan.source.depth + oh * plan.source.row
+                        y_at = other + od * plan.other.depth + oh * plan.other.row
+                        g = convert(read(g_at + j * plan.source.column, stored))
+                        y = convert_y(read(y_at + j * plan.other.column, y_stored))
                         total += scalar.lp_gradient(
                             g, x, y, plan.exponent, plan.correction, plan.scale
                         )
@@ -137,11 +137,11 @@ def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         results = array_at(line, columns * channels, types.float64)
-        depths = table_entry(plan.depth_taps, depth)
-        rows = table_entry(plan.row_taps, row)
+        depths = taps_of(plan.depth, depth)
+        rows = taps_of(plan.row, row)
         for w in range(columns):
             for c in range(channels):
-                address = extra + (column + w) * plan.extra_column + c * plan.extra_channel
+                address = extra + (column + w) * plan.extra.column + c * plan.extra.channel
                 x = convert_x(read(address, x_stored))
                 result = scalar.finish_lp_gradient(
                     results[w * channels + c], x, plan.p, plan.exponent, plan.correction
@@ -149,8 +149,8 @@ def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
                 if result != result:
                     result = tap_by_tap(
                         plan,
-                        source + c * plan.source_channel,
-                        other + c * plan.other_channel,
+                        source + c * plan.source.channel,
+                        other + c * plan.other.channel,
                         depths,
                         rows,
                         column + w,

@@ -13,6 +13,9 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 # error_model: a division must not carry a branch that raises ZeroDivisionError.
+if numba.config.DISABLE_JIT:
+    raise RuntimeError("numpool is compiled by numba: unset NUMBA_DISABLE_JIT to use it")
+
 OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 function = numba.njit(**OPTIONS)
 inline = numba.njit(**OPTIONS, forceinline=True)

@@ -1,120 +1,71 @@
-"""The plan of a call: one record of numbers that tells a kernel everything but the addresses of the
-arrays.
+"""The plan of a call: one record of numbers that tells a kernel all but where the arrays are.
 
 All arrays are seen as (items, depth, rows, columns, channels). A call has up to four of them:
-`source`, which is pooled, and `other` of the same shape; `out`, and `extra` of its shape. Strides
-are in bytes.
+`source`, which is pooled, and `other` of the same shape; `out`, and `extra` of its shape. What is
+called an address is one, as an integer; strides are in bytes.
 """
 
 import numba
 import numpy as np
 
 OPERANDS = ("source", "other", "out", "extra")
-DIRECTIONS = ("depth", "row", "column", "channel")
+
+
+def _integers(*names: str) -> list[tuple[str, type]]:
+    return [(name, np.int64) for name in names]
+
+
+def _floats(*names: str) -> list[tuple[str, type]]:
+    return [(name, np.float64) for name in names]
+
+
+# The strides of an operand.
+STRIDES = np.dtype(_integers("depth", "row", "column", "channel"))
+
+# The windows along an axis as they are walked, which in a backward pass is from the input's side.
+AXIS = np.dtype(
+    _integers("outputs", "length", "kernel", "stride", "dilation", "before", "spacing")
+    # Outputs in [regular_first, regular_last) hold all their taps, `step` elements apart. The
+    # others have entries (first, count) in the table at address `taps`.
+    + _integers("step", "taps", "regular_first", "regular_last")
+    # Outputs of the forward pass in [divided_first, divided_last) have the share `divisor` in what
+    # an average divides by. The others have entries in the table at address `divisors`.
+    + _integers("divisors", "divided_first", "divided_last")
+    + _floats("divisor")
+)
+
+# The windows along an axis as the forward pass has them, for what looks at single taps, and what a
+# step along the axis adds to a position, a tap to an offset (see the public `return_indices`).
+WINDOW = np.dtype(
+    _integers("length", "kernel", "stride", "dilation", "before", "outputs")
+    + _integers("position_step", "offset_step")
+)
+
+_AXES = ("depth", "row", "column")
 
 PLAN = np.dtype(
-    [(f"{operand}_{direction}", np.int64) for operand in OPERANDS for direction in DIRECTIONS]
+    [(operand, STRIDES) for operand in OPERANDS]
+    + [(axis, AXIS) for axis in _AXES]
+    + [(f"{axis}_window", WINDOW) for axis in _AXES]
     # Addresses of the row functions, 0 where there is nothing to do: see rows.py.
-    + [(name, np.int64) for name in ("load", "load_other", "finish", "store", "store_extra")]
+    + _integers("load", "load_other", "finish", "store", "store_extra")
     # Items are counted over the batch axes: address of a table of (size, stride of each operand),
     # and its length.
-    + [("batch", np.int64), ("batch_axes", np.int64)]
-    # Windows along depth and rows: the address of a table of (first, count) of taps, an entry for
-    # each output, and the distance of two taps; `divisors` is a table over the outputs of the
-    # forward pass, in a backward pass too.
-    + [
-        (f"{axis}_{name}", np.int64)
-        for axis in ("depth", "row")
-        for name in ("taps", "step", "divisors", "outputs")
-    ]
-    # Windows along columns. Outputs in [regular_first, regular_last) hold all their taps; the
-    # others have entries in `column_taps`. The same for divisors, which in a backward pass belong
-    # to columns of the source.
-    + [
-        (f"column_{name}", np.int64)
-        for name in (
-            "length",
-            "kernel",
-            "stride",
-            "dilation",
-            "before",
-            "outputs",
-            "spacing",
-            "step",
-            "taps",
-            "regular_first",
-            "regular_last",
-            "divisors",
-            "divided_first",
-            "divided_last",
-        )
-    ]
-    + [("channels", np.int64)]
-    # How the work is cut: a task is an item, an output depth, a band of output rows, a tile of
-    # output columns and a block of channels.
-    + [
-        (name, np.int64)
-        for name in ("bands", "band_rows", "tiles", "tile_columns", "blocks", "block_channels")
-    ]
+    + _integers("batch", "batch_axes")
+    # How the work is cut: a task is an item, an output depth (of a scatter: a slab of depths), a
+    # band of rows, a tile of columns and a block of channels.
+    + _integers("channels", "slabs", "slab_depths", "bands", "band_rows", "tiles", "tile_columns")
+    + _integers("blocks", "block_channels")
     # Line buffers: whether windows slide or are folded one by one, the size of a line, how many
-    # lines the reduction of rows needs, how many loaded rows are kept (0: none) and by which depths
-    # and rows they are found.
-    + [
-        (name, np.int64)
-        for name in ("slide", "line_size", "levels", "kept_depths", "kept_rows", "fold_taps")
-    ]
-    # The backward pass of max: depths of a task's box, elements of the largest, the index of a
-    # window without data, the bound of indices, and whether they are places as they are (positions)
-    # or by a table at this address (offsets).
-    + [
-        (name, np.int64)
-        for name in (
-            "slabs",
-            "slab_depths",
-            "box_size",
-            "nowhere",
-            "index_limit",
-            "direct_places",
-        )
-    ]
-    # Arg-max: what a step along each axis adds to a position.
-    + [(f"position_{name}", np.int64) for name in ("depth", "row", "column")]
-    # Address of a table of the forward windows along depth, rows and columns, for what looks at
-    # single taps.
-    + [("geometry", np.int64)]
-    # The interior's divisor along columns, and Lp's numbers: see operators.
-    + [
-        (name, np.float64)
-        for name in (
-            "column_divisor",
-            "p",
-            "inverse",
-            "correction",
-            "exponent",
-            "low",
-            "high",
-            "scale",
-        )
-    ]
+    # lines the reduction of rows needs, by how many depths and rows loaded rows are kept (0: not),
+    # and how many taps are folded at once.
+    + _integers("slide", "line_size", "levels", "kept_depths", "kept_rows", "fold_taps")
+    # The backward pass of max: elements of a task's box, the index of a window without data, the
+    # bound of indices, and whether they are places as they are (positions) or by a table at this
+    # address (offsets).
+    + _integers("box_size", "nowhere", "index_limit", "direct_places")
+    # Lp's numbers: see operators.py.
+    + _floats("p", "inverse", "correction", "exponent", "low", "high", "scale")
 )
 
 PLAN_TYPE = numba.from_dtype(PLAN)
-
-# An entry of the table at `geometry`.
-WINDOW = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "length",
-            "kernel",
-            "stride",
-            "dilation",
-            "before",
-            "outputs",
-            "position_step",
-            "offset_step",
-        )
-    ]
-)
-
-WINDOW_TYPE = numba.from_dtype(WINDOW)

@@ -15,7 +15,7 @@ from numba import types
 from numpool import _operators
 from numpool._cpu.lines import NO_POSITION
 from numpool._cpu.memory import array_at, inline, piece, read, write
-from numpool._cpu.plan import PLAN_TYPE, WINDOW_TYPE
+from numpool._cpu.plan import PLAN_TYPE
 
 # (plan, line, source, other, out, extra, depth, row, column, columns, channels): addresses, then
 # where the row is. `source` and `other` are addresses of the row for load, and of the item for
@@ -57,20 +57,19 @@ def writer(dtype, computed):
 
 
 @inline
-def divisor_of_row(plan, depth, row):
-    """The share of depth and rows in the divisors of a row."""
-    depth_divisor = read(plan.depth_divisors + 8 * depth, types.float64)
-    return depth_divisor * read(plan.row_divisors + 8 * row, types.float64)
+def divisor_of(axis, output):
+    """The share of an axis in the divisor of an output."""
+    if axis.divided_first <= output < axis.divided_last:
+        return axis.divisor
+    if output >= axis.divided_last:
+        output -= axis.divided_last - axis.divided_first
+    return read(axis.divisors + 8 * output, types.float64)
 
 
 @inline
-def divisor_of_column(plan, j):
-    """The share of column j in its divisor."""
-    if plan.column_divided_first <= j < plan.column_divided_last:
-        return plan.column_divisor
-    if j >= plan.column_divided_last:
-        j -= plan.column_divided_last - plan.column_divided_first
-    return read(plan.column_divisors + 8 * j, types.float64)
+def divisor_of_row(plan, depth, row):
+    """The share of depth and rows in the divisors of a row."""
+    return divisor_of(plan.depth, depth) * divisor_of(plan.row, row)
 
 
 def make_load(dtype, computed, lifted=False):
@@ -96,8 +95,8 @@ def make_load(dtype, computed, lifted=False):
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         p = plan.p
         target = array_at(line, columns * channels, computed)
-        step = plan.source_column
-        channel_step = plan.source_channel
+        step = plan.source.column
+        channel_step = plan.source.channel
         start = source + column * step
         dense = channels == 1 or channel_step == itemsize
         if dense and step == channels * itemsize:
@@ -125,7 +124,7 @@ def make_load_gradient(dtype, other_dtype, computed):
 
         @inline
         def contribution(plan, g, other, row_divisor, j):
-            return g / computed(row_divisor * divisor_of_column(plan, j))
+            return g / computed(row_divisor * divisor_of(plan.column, j))
 
     else:
         other_stored = stored_type(other_dtype)
@@ -143,13 +142,13 @@ def make_load_gradient(dtype, other_dtype, computed):
         target = array_at(line, columns * channels, computed)
         for i in range(target.size):
             target[i] = 0
-        spacing = plan.column_spacing
+        spacing = plan.column.spacing
         row_divisor = divisor_of_row(plan, depth, row)
         for j in range(-(-column // spacing), (column + columns - 1) // spacing + 1):
             at = (j * spacing - column) * channels
             for c in range(channels):
-                g = convert(read(source + j * plan.source_column + c * plan.source_channel, stored))
-                address = other + j * plan.other_column + c * plan.other_channel
+                g = convert(read(source + j * plan.source.column + c * plan.source.channel, stored))
+                address = other + j * plan.other.column + c * plan.other.channel
                 target[at + c] = contribution(plan, g, address, row_divisor, j)
 
     return load_gradient
@@ -166,8 +165,8 @@ def make_store(computed, dtype):
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         results = array_at(line, columns * channels, computed)
-        step = plan.out_column
-        channel_step = plan.out_channel
+        step = plan.out.column
+        channel_step = plan.out.channel
         start = out + column * step
         dense = channels == 1 or channel_step == itemsize
         if dense and step == channels * itemsize:
@@ -189,8 +188,7 @@ def make_store_positions(dtype, offsets):
     nowhere = int(np.iinfo(dtype).max) if offsets else -1
 
     @inline
-    def tap_offset(geometry, axis, position, output):
-        window = array_at(geometry, 3, WINDOW_TYPE)[axis]
+    def tap_offset(window, position, output):
         place = position // window.position_step % window.length
         tap = (place - output * window.stride + window.before) // window.dilation
         return tap * window.offset_step
@@ -203,13 +201,13 @@ def make_store_positions(dtype, offsets):
         for w in range(columns):
             for c in range(channels):
                 position = positions[w * channels + c]
-                address = extra + (column + w) * plan.extra_column + c * plan.extra_channel
+                address = extra + (column + w) * plan.extra.column + c * plan.extra.channel
                 if position == NO_POSITION:
                     write(address, stored(nowhere))
                 elif offsets:
-                    offset = tap_offset(plan.geometry, 0, position, depth)
-                    offset += tap_offset(plan.geometry, 1, position, row)
-                    offset += tap_offset(plan.geometry, 2, position, column + w)
+                    offset = tap_offset(plan.depth_window, position, depth)
+                    offset += tap_offset(plan.row_window, position, row)
+                    offset += tap_offset(plan.column_window, position, column + w)
                     write(address, stored(offset))
                 else:
                     write(address, stored(position))
@@ -233,15 +231,15 @@ def make_divide(computed):
         results = array_at(line, columns * channels, computed)
         row_divisor = divisor_of_row(plan, depth, row)
         # The columns that share one divisor, in one loop; then the others.
-        first = min(max(plan.column_divided_first - column, 0), columns)
-        last = max(min(plan.column_divided_last - column, columns), first)
-        shared = computed(row_divisor * plan.column_divisor)
+        first = min(max(plan.column.divided_first - column, 0), columns)
+        last = max(min(plan.column.divided_last - column, columns), first)
+        shared = computed(row_divisor * plan.column.divisor)
         divide(results, first * channels, last * channels, shared)
         for w in range(first):
-            single = computed(row_divisor * divisor_of_column(plan, column + w))
+            single = computed(row_divisor * divisor_of(plan.column, column + w))
             divide(results, w * channels, (w + 1) * channels, single)
         for w in range(last, columns):
-            single = computed(row_divisor * divisor_of_column(plan, column + w))
+            single = computed(row_divisor * divisor_of(plan.column, column + w))
             divide(results, w * channels, (w + 1) * channels, single)
 
     return finish_average

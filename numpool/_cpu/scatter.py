@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 
 from numpool._cpu.memory import address_of, array_at, call, inline, keep, piece, read, write
-from numpool._cpu.plan import PLAN_TYPE, WINDOW_TYPE
+from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import reader, scalar, stored_type
 from numpool._cpu.walk import item_addresses
 
@@ -29,7 +29,9 @@ def coordinate_of_position(window, position, output):
 @inline
 def coordinate_of_offset(window, offset, output):
     """The coordinate that an offset has along an axis, -1 where it is no tap that holds data."""
-    tap = offset // window.offset_step % window.kernel
+    # Unsigned: a window may have up to 2**64 taps.
+    tap = types.uint64(offset) // types.uint64(window.offset_step) % types.uint64(window.kernel)
+    tap = types.int64(tap)
     place = output * window.stride - window.before + tap * window.dilation
     return place if 0 <= place < window.length else -1
 
@@ -52,32 +54,33 @@ def make_load_places(dtype, offsets):
     coordinate = coordinate_of_offset if offsets else coordinate_of_position
 
     @inline
-    def place(windows, index, depth, row, column):
-        d = coordinate(windows[0], index, depth)
-        h = coordinate(windows[1], index, row)
-        w = coordinate(windows[2], index, column)
+    def place(plan, index, depth, row, column):
+        d = coordinate(plan.depth_window, index, depth)
+        h = coordinate(plan.row_window, index, row)
+        w = coordinate(plan.column_window, index, column)
         if d < 0 or h < 0 or w < 0:
             return NOWHERE
-        return (d * windows[1].length + h) * windows[2].length + w
+        return (d * plan.row_window.length + h) * plan.column_window.length + w
 
     def load_places(
         plan_address, line, source, other, out, extra, depth, row, column, columns, channels
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        windows = array_at(plan.geometry, 3, WINDOW_TYPE)
+        along_depth, along_rows = plan.depth_window, plan.row_window
+        along_columns = plan.column_window
         places = array_at(line, columns * channels, types.int64)
-        base = depth * windows[0].stride - windows[0].before
-        base = base * windows[1].length + row * windows[1].stride - windows[1].before
-        base = base * windows[2].length - windows[2].before
+        base = depth * along_depth.stride - along_depth.before
+        base = base * along_rows.length + row * along_rows.stride - along_rows.before
+        base = base * along_columns.length - along_columns.before
         for w in range(columns):
-            start = base + (column + w) * windows[2].stride
+            start = base + (column + w) * along_columns.stride
             for c in range(channels):
-                address = other + (column + w) * plan.other_column + c * plan.other_channel
+                address = other + (column + w) * plan.other.column + c * plan.other.channel
                 index = types.int64(read(address, stored))
                 if index == plan.nowhere:
                     found = NOWHERE
                 elif plan.direct_places == 0:
-                    found = place(windows, index, depth, row, column + w)
+                    found = place(plan, index, depth, row, column + w)
                 elif offsets:
                     found = start + read(plan.direct_places + 8 * index, types.int64)
                 else:
@@ -100,21 +103,21 @@ def make_check(dtype, offsets):
         plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        windows = array_at(plan.geometry, 3, WINDOW_TYPE)
-        along_depth, along_rows, along_columns = windows[0], windows[1], windows[2]
+        along_depth, along_rows = plan.depth_window, plan.row_window
+        along_columns = plan.column_window
         for item in range(first_task, last_task):
             _, other, _, _ = item_addresses(plan, item, 0, other_start, 0, 0)
             for od in range(along_depth.outputs):
                 for oh in range(along_rows.outputs):
                     for ow in range(along_columns.outputs):
-                        start = other + od * plan.other_depth + oh * plan.other_row
-                        start += ow * plan.other_column
+                        start = other + od * plan.other.depth + oh * plan.other.row
+                        start += ow * plan.other.column
                         for c in range(plan.channels):
-                            index = types.int64(read(start + c * plan.other_channel, stored))
+                            index = types.int64(read(start + c * plan.other.channel, stored))
                             if index == plan.nowhere:
                                 continue
                             if (
-                                not 0 <= index < plan.index_limit
+                                types.uint64(index) >= types.uint64(plan.index_limit)
                                 or coordinate(along_depth, index, od) < 0
                                 or coordinate(along_rows, index, oh) < 0
                                 or coordinate(along_columns, index, ow) < 0
@@ -134,25 +137,25 @@ def make_scatter(computed, x_dtype):
     if x_dtype is None:
 
         @inline
-        def share(plan, windows, g, extra, place):
+        def share(plan, g, extra, place):
             return g
 
     else:
         x_stored, convert_x = stored_type(x_dtype), reader(x_dtype, computed)
 
         @inline
-        def share(plan, windows, g, extra, place):
-            rest, w = divmod(place, windows[2].length)
-            d, h = divmod(rest, windows[1].length)
-            address = extra + d * plan.extra_depth + h * plan.extra_row + w * plan.extra_column
-            return g * scalar.sign(convert_x(read(address, x_stored)))
+        def share(plan, g, extra, place):
+            rest, w = divmod(place, plan.column_window.length)
+            d, h = divmod(rest, plan.row_window.length)
+            address = extra + d * plan.extra.depth + h * plan.extra.row + w * plan.extra.column
+            return computed(scalar.toward(g, convert_x(read(address, x_stored))))
 
     def scatter(
         plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        windows = array_at(plan.geometry, 3, WINDOW_TYPE)
-        along_depth, along_rows, along_columns = windows[0], windows[1], windows[2]
+        along_depth, along_rows = plan.depth_window, plan.row_window
+        along_columns = plan.column_window
         height, width = along_rows.length, along_columns.length
         own_box = np.empty(plan.box_size, computed)
         own_line = np.empty(plan.line_size, computed)
@@ -170,10 +173,10 @@ def make_scatter(computed, x_dtype):
             )
             channel = block * plan.block_channels
             channels = min(plan.channels - channel, plan.block_channels)
-            source += channel * plan.source_channel
-            other += channel * plan.other_channel
-            out += channel * plan.out_channel
-            extra += channel * plan.extra_channel
+            source += channel * plan.source.channel
+            other += channel * plan.other.channel
+            out += channel * plan.out.channel
+            extra += channel * plan.extra.channel
             # The box of the input that this task owns, and the outputs that reach into it.
             d0 = slab * plan.slab_depths
             d1 = min(d0 + plan.slab_depths, along_depth.length)
@@ -194,12 +197,12 @@ def make_scatter(computed, x_dtype):
                 for oh in range(first_row, last_row):
                     call(
                         plan.load_other, plan_address, address_of(places), 0,
-                        other + od * plan.other_depth + oh * plan.other_row, 0, 0,
+                        other + od * plan.other.depth + oh * plan.other.row, 0, 0,
                         od, oh, first_column, columns, channels,
                     )  # fmt: skip
                     call(
                         plan.load, plan_address, address_of(line),
-                        source + od * plan.source_depth + oh * plan.source_row, 0, 0, 0,
+                        source + od * plan.source.depth + oh * plan.source.row, 0, 0, 0,
                         od, oh, first_column, columns, channels,
                     )  # fmt: skip
                     for w in range(columns):
@@ -207,8 +210,8 @@ def make_scatter(computed, x_dtype):
                             place = places[w * channels + c]
                             if first_place <= place < first_place + count:
                                 g = line[w * channels + c]
-                                x_start = extra + c * plan.extra_channel
-                                g = share(plan, windows, g, x_start, place)
+                                x_start = extra + c * plan.extra.channel
+                                g = share(plan, g, x_start, place)
                                 box[(place - first_place) * channels + c] += g
             columns = w1 - w0
             for d in range(d0, d1):
@@ -217,7 +220,7 @@ def make_scatter(computed, x_dtype):
                     results = piece(box, start, columns * channels)
                     call(
                         plan.store, plan_address, address_of(results), 0, 0,
-                        out + d * plan.out_depth + h * plan.out_row, 0,
+                        out + d * plan.out.depth + h * plan.out.row, 0,
                         d, h, w0, columns, channels,
                     )  # fmt: skip
         keep(own_box)

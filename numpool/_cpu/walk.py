@@ -64,20 +64,15 @@ def item_addresses(plan, item, source, other, out, extra):
     return source, other, out, extra
 
 
-@function
-def table_entry(table, index):
-    """(first, count) of a table of taps."""
-    return read(table + 16 * index, types.int64), read(table + 16 * index + 8, types.int64)
-
-
 @inline
-def column_taps(plan, j):
-    """(first, count) of the taps of output column j, from the table where it is no regular one."""
-    if plan.column_regular_first <= j < plan.column_regular_last:
-        return j * plan.column_stride - plan.column_before, plan.column_kernel
-    if j >= plan.column_regular_last:
-        j -= plan.column_regular_last - plan.column_regular_first
-    return table_entry(plan.column_taps, j)
+def taps_of(axis, output):
+    """(first, count) of the taps that hold data of an output along an axis, `axis.step` apart."""
+    if axis.regular_first <= output < axis.regular_last:
+        return output * axis.stride - axis.before, axis.kernel
+    if output >= axis.regular_last:
+        output -= axis.regular_last - axis.regular_first
+    entry = axis.taps + 16 * output
+    return read(entry, types.int64), read(entry + 8, types.int64)
 
 
 @function
@@ -91,16 +86,16 @@ def row_address(
     Loaded rows are kept as long as neighbouring windows of the tile may want them, so that each is
     lifted once.
     """
-    source += depth * plan.source_depth + row * plan.source_row
+    source += depth * plan.source.depth + row * plan.source.row
     if plan.load == 0:
-        return source + column * plan.source_column
+        return source + column * plan.source.column
     tag = _NOTHING
     if plan.kept_rows > 0:
         slot = depth % plan.kept_depths * plan.kept_rows + row % plan.kept_rows
         tag = (depth << 32) | row
     address = staging + slot * plan.line_size * itemsize
     if tag == _NOTHING or tags[slot] != tag:
-        other += depth * plan.other_depth + row * plan.other_row
+        other += depth * plan.other.depth + row * plan.other.row
         call(
             plan.load, plan_address, address, source, other, 0, 0,
             depth, row, column, columns, channels,
@@ -159,13 +154,14 @@ def make_walk(combine, overlap, identity, dtype, pairs):
             together = min(3, taps - done)
             for i in range(3):
                 if i < together:
-                    depth = first_depth + d * plan.depth_step
-                    row = first_row + r * plan.row_step
+                    depth = first_depth + d * plan.depth.step
+                    row = first_row + r * plan.row.step
                     address = row_address(
                         plan, plan_address, staging, itemsize, tags, i,
                         source, other, depth, row, column, columns, channels,
                     )  # fmt: skip
-                    base = depth * plan.position_depth + row * plan.position_row
+                    base = depth * plan.depth_window.position_step
+                    base += row * plan.row_window.position_step
                     r += 1
                     if r == row_count:
                         r = 0
@@ -200,8 +196,8 @@ def make_walk(combine, overlap, identity, dtype, pairs):
         height = pieces = done = 0
         while done < count:
             taps = min(plan.fold_taps, count - done)
-            column = first + done * plan.column_step
-            columns = (taps - 1) * plan.column_step + 1
+            column = first + done * plan.column.step
+            columns = (taps - 1) * plan.column.step + 1
             column_positions = number_columns(plan, positions, column, columns, channels)
             reduce_rows(
                 plan, plan_address, values, positions, 0, staging, tags, column_positions,
@@ -211,7 +207,7 @@ def make_walk(combine, overlap, identity, dtype, pairs):
                 combine,
                 line_at(values, positions, 0, columns * channels),
                 taps,
-                plan.column_step * channels,
+                plan.column.step * channels,
                 channels,
                 line_at(values, positions, spare, taps * channels),
             )
@@ -232,7 +228,7 @@ def make_walk(combine, overlap, identity, dtype, pairs):
         numbers = piece(positions, positions.size - plan.line_size, columns * channels)
         for w in range(columns):
             for c in range(channels):
-                numbers[w * channels + c] = (column + w) * plan.position_column
+                numbers[w * channels + c] = (column + w) * plan.column_window.position_step
         return numbers
 
     def walk(
@@ -257,19 +253,19 @@ def make_walk(combine, overlap, identity, dtype, pairs):
             rest, block = divmod(task, plan.blocks)
             rest, tile = divmod(rest, plan.tiles)
             rest, band = divmod(rest, plan.bands)
-            item, depth = divmod(rest, plan.depth_outputs)
+            item, depth = divmod(rest, plan.depth.outputs)
             source, other, out, extra = item_addresses(
                 plan, item, source_start, other_start, out_start, extra_start
             )
             channel = block * plan.block_channels
             channels = min(plan.channels - channel, plan.block_channels)
-            source += channel * plan.source_channel
-            other += channel * plan.other_channel
-            out += channel * plan.out_channel + depth * plan.out_depth
-            extra += channel * plan.extra_channel + depth * plan.extra_depth
+            source += channel * plan.source.channel
+            other += channel * plan.other.channel
+            out += channel * plan.out.channel + depth * plan.out.depth
+            extra += channel * plan.extra.channel + depth * plan.extra.depth
             j0 = tile * plan.tile_columns
-            outputs = min(plan.column_outputs - j0, plan.tile_columns)
-            depths = table_entry(plan.depth_taps, depth)
+            outputs = min(plan.column.outputs - j0, plan.tile_columns)
+            depths = taps_of(plan.depth, depth)
             place = (item * plan.tiles + tile) * plan.blocks + block
             if place != last_place:
                 tags[:] = _NOTHING
@@ -277,11 +273,11 @@ def make_walk(combine, overlap, identity, dtype, pairs):
 
             # The line of a tile: the columns its windows reach over, data in the middle, a margin
             # on both sides.
-            start = j0 * plan.column_stride - plan.column_before
-            reach = (outputs - 1) * plan.column_stride
-            reach += (plan.column_kernel - 1) * plan.column_dilation + 1
-            low = min(max(start, 0), plan.column_length)
-            high = max(min(start + reach, plan.column_length), low)
+            start = j0 * plan.column.stride - plan.column.before
+            reach = (outputs - 1) * plan.column.stride
+            reach += (plan.column.kernel - 1) * plan.column.dilation + 1
+            low = min(max(start, 0), plan.column.length)
+            high = max(min(start + reach, plan.column.length), low)
             margin = min(max(low - start, 0), reach) * channels
             size = (high - low) * channels
             reach *= channels
@@ -291,15 +287,15 @@ def make_walk(combine, overlap, identity, dtype, pairs):
                 fill(line_at(values, positions, after, reach - after), identity)
                 column_positions = number_columns(plan, positions, low, high - low, channels)
 
-            last_row = min((band + 1) * plan.band_rows, plan.row_outputs)
+            last_row = min((band + 1) * plan.band_rows, plan.row.outputs)
             for row in range(band * plan.band_rows, last_row):
-                rows = table_entry(plan.row_taps, row)
-                out_row = out + row * plan.out_row
-                extra_row = extra + row * plan.extra_row
+                rows = taps_of(plan.row, row)
+                out_row = out + row * plan.out.row
+                extra_row = extra + row * plan.extra.row
                 result_start = spare + 3 * line_size
                 result = piece(values, result_start, outputs * channels)
                 if plan.store == 0:
-                    result = array_at(out_row + j0 * plan.out_column, outputs * channels, dtype)
+                    result = array_at(out_row + j0 * plan.out.column, outputs * channels, dtype)
                 result_positions = piece(
                     positions, result_start * position_lines, outputs * channels * position_lines
                 )
@@ -312,14 +308,14 @@ def make_walk(combine, overlap, identity, dtype, pairs):
                     window_line(
                         combine, overlap, accumulators,
                         line_at(values, positions, 0, reach),
-                        plan.column_kernel, plan.column_stride, plan.column_dilation, channels,
+                        plan.column.kernel, plan.column.stride, plan.column.dilation, channels,
                         line_at(values, positions, spare, line_size),
                         line_at(values, positions, spare + line_size, line_size),
                         line_at(values, positions, spare + 2 * line_size, line_size),
                     )  # fmt: skip
                 else:
                     for j in range(outputs):
-                        first, count = column_taps(plan, j0 + j)
+                        first, count = taps_of(plan.column, j0 + j)
                         folded = fold_window(
                             plan, plan_address, values, positions, spare, staging, tags,
                             source, other, depths, rows, first, count, channels,
