@@ -82,7 +82,7 @@ def _key(*arguments: Any) -> tuple | None:
 def _kept(key: tuple | None, array: np.ndarray) -> Call | None:
     """The call kept under a key, if the array lies in memory as kernels read it."""
     call = _calls.get(key) if key is not None else None
-    if call is not None and _address(array) % array.itemsize:
+    if call is not None and not array.flags.aligned:
         return None
     return call
 
