@@ -171,8 +171,6 @@ def lp_gradient(g, x, y, exponent, correction, scale):
             a /= scale
         else:
             unscale = power(1.0 / scale, exponent, correction)
-    if g == 0.0 and a < math.inf and 0.0 < y < math.inf:
-        return 0.0  # though the power of two finite numbers may be too large for a float64
     half = ratio_power(a, y, exponent, correction) * unscale
     return g * sign(x) * half * half
 
