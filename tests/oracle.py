@@ -435,9 +435,10 @@ def lp_pool_backward(
         else:
             weight = (abs(data) / norms) ** (np.longdouble(float(p)) - 1)
             share = g * np.sign(data) * weight
-            # Infinity times a weight that only leaves the range of the working type: IEEE makes
-            # NaN of it where the weight becomes 0.
+            # Infinity or 0 times a weight that only leaves the range of the working type: IEEE
+            # makes NaN of it where the weight becomes 0, or infinity.
             gone = np.isinf(g) & (weight > 0) & (weight < info.tiny)
+            gone |= (g == 0) & (weight > info.max) & np.isfinite(weight)
             gradient.inherited[where] += np.where(gone & (data != 0), np.inf, 0)
         share = np.where((data == 0) | (norms == 0), 0, share)
         gradient.add(where, share)

@@ -4,6 +4,7 @@ import concurrent.futures
 import faulthandler
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -63,7 +64,7 @@ class Child:
         if self.pid == 0:
             code = 1
             try:
-                faulthandler.dump_traceback_later(TIMEOUT, exit=True)
+                signal.alarm(TIMEOUT)
                 function(*args)
                 code = 0
             except BaseException:
@@ -170,9 +171,9 @@ def fork_inside_threads():
 
 
 def check_in_pool(expected):
-    faulthandler.dump_traceback_later(TIMEOUT, exit=True)
+    signal.alarm(TIMEOUT)
     same(expected)
-    faulthandler.cancel_dump_traceback_later()
+    signal.alarm(0)
     return os.getpid()
 
 
@@ -243,8 +244,10 @@ def test_executors_of_processes(method):
 
 
 def main(job, *words):
-    # A hang ends here, and shows where every thread stands.
-    faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True)
+    # A process that hangs shows where its threads stand, and ends: this one and, by alarms of their
+    # own, its children.
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(2 * TIMEOUT)
     if job != fork_before_any_call.__name__:
         from numba.np.ufunc import parallel
 
