@@ -57,8 +57,14 @@ class Call(NamedTuple):
 _calls: OrderedDict[tuple, Call] = OrderedDict()
 
 
+# Arguments of these types say all that a plan depends on, and never change.
+_PLAIN = frozenset(
+    (int, float, bool, str, type(None), type, *(type(np.dtype(c)) for c in "?bBhHiIlLqQefd"))
+)
+
+
 def _key(*arguments: Any) -> tuple | None:
-    """A key for arguments that are plain numbers, strings and tuples of them; None for others.
+    """A key for arguments that are plain values and tuples of them; None for others.
 
     It holds their types, since 2, 2.0 and True are equal as keys but not as arguments.
     """
@@ -68,15 +74,13 @@ def _key(*arguments: Any) -> tuple | None:
         kinds.append(kind)
         if kind is tuple:
             for entry in value:
-                kinds.append(type(entry))
                 if type(entry) is tuple:
                     kinds.extend(map(type, entry))
-    key = (*kinds, *arguments)
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key
+                else:
+                    kinds.append(type(entry))
+    if _PLAIN.issuperset(kind for kind in kinds if kind is not tuple):
+        return (*kinds, *arguments)
+    return None
 
 
 def _kept(key: tuple | None, array: np.ndarray) -> Call | None:
@@ -152,7 +156,8 @@ def pool(
     call = Call(_forward_plan(array, windows, rule, outputs), results)
     if array is x:
         _keep(key, call)
-    return _pooled(call, array, outputs)
+    result = _pooled(call, array, outputs)
+    return result if out is None else out
 
 
 def _forward_plan(
@@ -305,6 +310,8 @@ def _scatter(
         store=("store", computed.name, x.dtype.name),
     )
     if out.size == 0:
+        if check and (indices != (np.iinfo(indices.dtype).max if names[1] else -1)).any():
+            raise ValueError("indices must be those of windows without data, as x is empty")
         return out
     view = canonical(windows, x.shape, _strides(gradient, indices, out, x), 2, True)
     if check:

@@ -75,17 +75,20 @@ def power(x, exponent, correction):
 
 
 def lift_lp(x, p):
-    """|x| ** p of a float64; the magnitude itself for p = inf, where the accumulators are combined
-    by `larger`.
+    """|x| ** p of a float64; for p = inf the magnitude, of which `larger` makes the norm.
+
+    Never 0 where x is not: a sum of 0 is one of zeros, and not of powers that are too small.
     """
     a = abs(x)
     if p == 1.0 or p == math.inf:
         return a
     if p == 2.0:
-        return a * a
-    if p == 3.0:
-        return a * a * a
-    return a**p
+        raised = a * a
+    elif p == 3.0:
+        raised = a * a * a
+    else:
+        raised = a**p
+    return 5e-324 if raised == 0.0 and a != 0.0 else raised
 
 
 def finish_lp(total, p, inverse, correction):
@@ -175,16 +178,25 @@ def lp_gradient(g, x, y, exponent, correction, scale):
     return g * sign(x) * half * half
 
 
-def scaled_norm(largest, root, scale):
-    """The norm largest * root; with a scale, one that is no normal number comes scaled up or down,
-    and negative.
+def scaled_norm(largest, total, p, inverse, correction, scale):
+    """The norm of taps whose sum of (|x| / largest) ** p is `total`.
+
+    With a scale, a norm that is no normal number comes scaled up or down, and negative.
     """
-    if scale > 0.0:
-        if largest * root < 2.0**-800:
-            return -(largest * scale) * root
-        if largest * root > 2.0**900:
-            return -(largest / scale) * root
-    return largest * root
+    root = finish_lp(total, p, inverse, correction)
+    roots = 1
+    if root == math.inf:  # for a small p: taken in four steps, of which largest makes up for some
+        root = power(total, 0.25 * inverse, 0.25 * correction)
+        roots = 4
+    norm = scaled = largest
+    for _ in range(roots):
+        norm *= root
+    if scale > 0.0 and (norm < 2.0**-800 or norm > 2.0**900):
+        scaled = largest * scale if norm < 1.0 else largest / scale
+        for _ in range(roots):
+            scaled *= root
+        return -scaled
+    return norm
 
 
 def toward(g, x):

@@ -97,29 +97,24 @@ class _Builder:
         self.tables.append(values)
         return values.ctypes.data
 
-    def axis(self, name: str, walked: Axis, step: int, forward: Axis, divisor: Divisor) -> None:
-        """The windows of an axis: as they are walked, and their divisors in the forward pass."""
+    def axis(self, name: str, walked: Axis) -> None:
+        """The windows of an axis as they are walked."""
         entry = self.record[name]
         for field in ("outputs", "length", "kernel", "stride", "dilation", "before", "spacing"):
             entry[field] = getattr(walked, field)
-        entry["step"] = step
-        # Only outputs at the edges need tables, so that a plan is small whatever the array's size.
+        common = math.gcd(walked.dilation, walked.spacing)
+        period = walked.spacing // common
+        entry["common"], entry["period"], entry["step"] = common, period, walked.tap_step
+        entry["inverse"] = pow(walked.tap_step, -1, period)
         regular = walked.interior() if walked.spacing == 1 else range(0)
-        parts = [np.stack(walked.taps(p), axis=1) for p in _edges(walked.outputs, regular)]
-        entry["taps"] = self.table(np.concatenate(parts))
         entry["regular_first"], entry["regular_last"] = regular.start, regular.stop
-        if divisor.override is None:
-            divided = forward.interior()
-            entry["divisor"] = forward.kernel
-            edges = _edges(forward.outputs, divided)
-            parts = [forward.divisors(p, divisor.count_include_pad) for p in edges]
-            entry["divisors"] = self.table(np.concatenate(parts))
-        else:
-            divided = range(forward.outputs)
-            entry["divisor"] = divisor.override if name == "column" else 1.0
-        entry["divided_first"], entry["divided_last"] = divided.start, divided.stop
 
-    def windows(self, view: View, steps: dict[int, tuple[int, int]]) -> None:
+    def windows(
+        self,
+        view: View,
+        steps: dict[int, tuple[int, int]],
+        divisor: Divisor = Divisor(),  # noqa: B008
+    ) -> None:
         """The forward windows; `steps` gives (position's step, offset's step) of window axes."""
         for name, dimension in (
             ("depth_window", view.depth),
@@ -127,10 +122,19 @@ class _Builder:
             ("column_window", view.columns),
         ):
             entry = self.record[name]
-            for field in ("length", "kernel", "stride", "dilation", "before", "outputs"):
-                entry[field] = getattr(dimension.window, field)
+            window = dimension.window
+            for field in ("length", "kernel", "stride", "dilation", "before", "after", "outputs"):
+                entry[field] = getattr(window, field)
             step = (1, 1) if dimension.axis is None else steps.get(dimension.axis, (1, 1))
             entry["position_step"], entry["offset_step"] = step
+            entry["count_include_pad"] = divisor.count_include_pad
+            divided, share = window.interior(), float(window.kernel)
+            if divisor.override is not None:
+                divided, share = range(window.outputs), 1.0
+            entry["divided_first"], entry["divided_last"] = divided.start, divided.stop
+            entry["divisor"] = share
+        if divisor.override is not None:
+            self.record["column_window"]["divisor"] = divisor.override
 
     def finished(self, kernel: tuple, rows: Rows, tasks: int, work: int) -> Plan:
         for name, row_function in rows._asdict().items():
@@ -144,11 +148,6 @@ class _Builder:
             tasks,
             tasks > 1 and work >= _PARALLEL_BYTES,
         )
-
-
-def _edges(total: int, regular: range) -> tuple[range, range]:
-    """The positions before and after a regular range."""
-    return range(regular.start), range(regular.stop, total)
 
 
 def _items(view: View) -> int:
@@ -173,11 +172,15 @@ def position_steps(windows: Windows) -> dict[int, tuple[int, int]]:
     return steps
 
 
-def _rows_of_window(axis: Axis) -> tuple[int, int]:
-    """The most taps a window has along depth or rows, and how many rows they span."""
+def _most_taps(axis: Axis) -> int:
+    """The most taps with data that a window has along an axis."""
     period = axis.spacing // math.gcd(axis.dilation, axis.spacing)
-    taps = -(-min(axis.kernel, -(-axis.length // axis.dilation)) // period)
-    return taps, (taps - 1) * axis.tap_step + 1 if taps else 0
+    return -(-min(axis.kernel, -(-axis.length // axis.dilation)) // period)
+
+
+def _span(axis: Axis) -> int:
+    """How many rows the taps of a window span."""
+    return max(_most_taps(axis) - 1, 0) * axis.tap_step + 1
 
 
 class _Columns(NamedTuple):
@@ -192,11 +195,8 @@ class _Columns(NamedTuple):
     line_size: int
 
 
-def _cut_columns(column: Axis, length: int, channels: int, limit: int) -> _Columns:
-    """The cut of output columns and channels into pieces whose line has about `limit` elements.
-
-    `length` is that of the data along the columns.
-    """
+def _cut_columns(column: Axis, channels: int, limit: int) -> _Columns:
+    """The cut of output columns and channels into pieces whose line has about `limit` elements."""
     reach, stride, outputs = column.reach, column.stride, column.outputs
     short = reach * channels <= limit
     if short:
@@ -205,7 +205,9 @@ def _cut_columns(column: Axis, length: int, channels: int, limit: int) -> _Colum
         alone = channels == 1 and column.kernel >= _FOLD_TAPS and stride * 2 >= column.kernel
         slide = stride <= 4 * reach + 8 and not alone
     else:
-        slide = stride * 4 < reach <= length
+        passes = 2 * math.ceil(math.log(column.kernel + 1, 3))
+        sliding = passes * ((outputs - 1) * stride + reach)
+        slide = stride * 4 < reach and sliding < outputs * _most_taps(column)
     if slide:
         block = channels if short else min(channels, max(16, limit // reach))
         tile = max((limit // block - reach) // stride + 1, 4 * reach // stride, 1)
@@ -243,14 +245,13 @@ def walk_plan(
     """
     builder = _Builder(view)
     forward = (view.depth.window, view.rows.window, view.columns.window)
-    depth, row, column = (a.adjoint() for a in forward) if backward else forward
+    depth, row, column = ((a.adjoint() if backward else a).trimmed() for a in forward)
     channels = view.channels.window.length
-    cut = _cut_columns(column, forward[2].length, channels, _LINE_BYTES // dtype.itemsize)
+    cut = _cut_columns(column, channels, _LINE_BYTES // dtype.itemsize)
 
-    depth_taps, depth_span = _rows_of_window(depth)
-    row_taps, row_span = _rows_of_window(row)
-    leaves = -(-depth_taps * row_taps // 3)
-    keep = cut.slide and depth_taps * row_taps > 1 and depth_span * row_span <= _KEPT_ROWS
+    taps = max(_most_taps(depth) * _most_taps(row), 1)
+    leaves = -(-taps // 3)
+    keep = cut.slide and taps > 1 and _span(depth) * _span(row) <= _KEPT_ROWS
     items = _items(view)
     pieces = items * depth.outputs * cut.tiles * cut.blocks
     bands = 1
@@ -259,21 +260,17 @@ def walk_plan(
     band_rows = -(-row.outputs // bands)
     bands = -(-row.outputs // band_rows)
 
-    builder.axis("depth", depth, depth.tap_step, forward[0], divisor)
-    builder.axis("row", row, row.tap_step, forward[1], divisor)
-    # Where windows slide, a loaded row has its elements `spacing` apart; else they are stored ones.
-    step = 1 if cut.slide else column.tap_step
-    builder.axis("column", column, step, forward[2], divisor)
-    if not cut.slide:
-        builder.record["column"]["spacing"] = 1
-    builder.windows(view, steps or {})
+    for name, axis in (("depth", depth), ("row", row), ("column", column)):
+        builder.axis(name, axis)
+    builder.windows(view, steps or {}, divisor)
     builder.set(
         channels=channels,
         bands=bands,
         band_rows=band_rows,
         levels=leaves.bit_length() + 1,
-        kept_depths=depth_span if keep else 0,
-        kept_rows=row_span if keep else 0,
+        kept_depths=_span(depth) if keep else 0,
+        kept_rows=_span(row) if keep else 0,
+        line_spacing=column.spacing if cut.slide else 1,
         **cut._asdict(),
         **numbers,
     )
@@ -286,7 +283,7 @@ def walk_plan(
     ):
         rows = rows._replace(store=None)
     outputs = items * depth.outputs * row.outputs * column.outputs * channels
-    work = outputs * max(depth_taps * row_taps, 1) * dtype.itemsize
+    work = outputs * taps * dtype.itemsize
     return builder.finished(kernel, rows, pieces * bands, work)
 
 

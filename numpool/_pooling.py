@@ -220,5 +220,8 @@ def output_shape(
     """
     from numpool._windows import as_int
 
-    lengths = tuple(as_int(f"shape[{i}]", n, 0) for i, n in enumerate(shape))
+    try:
+        lengths = tuple(as_int(f"shape[{i}]", n, 0) for i, n in enumerate(shape))
+    except TypeError as error:
+        raise TypeError(f"shape must be a sequence of ints, got {shape!r}") from error
     return windows_of(lengths, None, kernel_size, stride, padding, dilation, ceil_mode, axis).shape

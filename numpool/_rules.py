@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpool._plans import Divisor, Rows
+from numpool._views import FLOATS, INTEGERS, is_supported
 from numpool._windows import Windows, as_flag
 
 _FLOAT32 = np.dtype(np.float32)
@@ -73,10 +74,10 @@ def _result_dtype(dtype: Any, x: np.dtype, kinds: str, allowed: str) -> np.dtype
         return x if x.kind == "f" else _FLOAT64
     try:
         result = np.dtype(dtype)
-    except TypeError as error:
+    except Exception as error:  # NumPy raises several kinds, SyntaxError among them
         raise TypeError(f"dtype must be {allowed}, got {dtype!r}") from error
-    if result.char not in kinds or not result.isnative:
-        raise TypeError(f"dtype must be {allowed}, got {dtype!r}")
+    if not is_supported(result, kinds) or not result.isnative:
+        raise TypeError(f"dtype must be {allowed} of native byte order, got {dtype!r}")
     return result
 
 
@@ -111,9 +112,9 @@ def offset_dtype(windows: Windows) -> np.dtype:
 def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     computed = _computed_max(x)
     name = computed.name
-    rows = Rows(
-        load=("load", _stored(x, computed), name), store=("store", name, _stored(x, computed))
-    )
+    # Bool is loaded as bool, which makes 1 of all true bytes, and stored as the bytes it is.
+    stored = name if x == np.bool_ else x.name
+    rows = Rows(load=("load", x.name, name), store=("store", name, stored))
     if isinstance(return_indices, str):
         if return_indices != "offset":
             raise ValueError(
@@ -129,13 +130,6 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     return Forward(("argmax", name), computed, x, indices, rows, Divisor(), {})
 
 
-def _stored(x: np.dtype, computed: np.dtype) -> str:
-    """The name by which row functions know x's elements: bool is stored as the uint8 it is computed
-    in.
-    """
-    return computed.name if x == np.bool_ else x.name
-
-
 def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
     """The largest |x| and its position: where the gradient of the L-inf norm goes."""
     rule = _max(x, windows, True)
@@ -146,7 +140,7 @@ def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
 def _avg(
     x: np.dtype, windows: Windows, count_include_pad: Any, divisor_override: Any, dtype: Any
 ) -> Forward:
-    result = _result_dtype(dtype, x, "bBhHiIlLqQpPefd", "a floating point or integer dtype")
+    result = _result_dtype(dtype, x, INTEGERS + FLOATS, "a floating point or integer dtype")
     by = divisor(count_include_pad, divisor_override)
     computed = average_type(x, result, by)
     rows = Rows(
@@ -159,7 +153,7 @@ def _avg(
 
 def _lp(x: np.dtype, windows: Windows, p: Any, dtype: Any, scale: float = 0.0) -> Forward:
     p = exponent(p)
-    result = _result_dtype(dtype, x, "efd", "a floating point dtype")
+    result = _result_dtype(dtype, x, FLOATS, "a floating point dtype")
     rows = Rows(
         load=("load_power", x.name, "float64"),
         finish=("root", x.name),
@@ -189,7 +183,7 @@ def _lp_numbers(p: float, x: np.dtype, scale: float) -> dict[str, float]:
     if p < 0.01:
         low = math.inf  # the powers are too close to 1 to hold anything: take all from scaled taps
     elif p * math.log2(_smallest(x)) >= math.log2(low):
-        low = 0.0  # such a dtype's sums are never too small, and a sum of 0 is one of zeros
+        low = 0.0  # sums of such powers are never too small
     return {
         "p": p,
         "inverse": inverse,

@@ -19,7 +19,7 @@ INTEGERS = "bBhHiIlLqQpP"
 _REAL = "?" + INTEGERS + FLOATS
 _ALLOWED = {
     FLOATS: "float16, float32 or float64",
-    INTEGERS: "an integer type",
+    INTEGERS: "int8 to int64 or uint8 to uint64",
     _REAL: "bool, an integer type, float16, float32 or float64",
 }
 
@@ -97,26 +97,31 @@ def canonical(
     return View(tuple(batch), depth, rows, columns, channels)
 
 
+def is_supported(dtype: np.dtype, kinds: str) -> bool:
+    """Whether a dtype is one of NumPy's own that `kinds` names; others may share their letters."""
+    return dtype.newbyteorder("=").isbuiltin == 1 and dtype.char in kinds
+
+
 def as_array(name: str, value: Any, kinds: str = _REAL) -> np.ndarray:
-    """`value` as a native, aligned array of one of the dtypes `kinds`; copied only where it is not
-    one already.
-    """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, whose mask would be lost; fill it first, "
-            f"as {name}.filled(value)"
-        )
+    """`value` as a native, aligned array of one of the dtypes `kinds`; copied only if it is not."""
     if not isinstance(value, np.ndarray):
-        if hasattr(value, "__cuda_array_interface__"):
+        if getattr(value, "__cuda_array_interface__", None) is not None:
             raise TypeError(
                 f"{name} lies on a GPU, and this version of numpool has no GPU support; "
                 "copy it to main memory first"
             )
         try:
-            value = np.asarray(value)
+            value = np.asanyarray(value)
+        except MemoryError:
+            raise
         except Exception as error:
             raise TypeError(f"{name} cannot be viewed as an array: {error}") from error
-    if value.dtype.char not in kinds:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; fill it first, "
+            f"as {name}.filled(value)"
+        )
+    if not is_supported(value.dtype, kinds):
         raise TypeError(f"{name} must have dtype {_ALLOWED[kinds]}, got {value.dtype}")
     if type(value) is not np.ndarray:
         value = value.view(np.ndarray)
@@ -130,7 +135,9 @@ def as_array(name: str, value: Any, kinds: str = _REAL) -> np.ndarray:
 def _addressable(array: np.ndarray) -> bool:
     """Whether every element stands at a multiple of its size, as kernels read them."""
     itemsize = array.itemsize
-    return bool(array.flags.aligned) and all(s % itemsize == 0 for s in array.strides)
+    return bool(array.flags.aligned) and all(
+        s % itemsize == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1
+    )
 
 
 def as_output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

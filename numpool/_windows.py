@@ -1,9 +1,8 @@
-"""Arguments to windows: every check of a window argument, and where the taps of each window lie.
+"""Arguments to windows: every check of a window argument, and the shape of the result.
 
 An `Axis` says everything that kernel size, stride, padding, dilation, "same" and ceil_mode mean for
-one window axis. Kernels never compute geometry: they read the tables that `Axis.taps` and
-`Axis.divisors` make, in exact integers and clipped to the data, so that neither time nor memory
-grows with padding or a kernel that reach beyond it.
+one window axis, in exact integers. Taps that can hold no data are trimmed before anything is done,
+so that neither time nor memory grows with padding or a kernel that reach beyond it.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ MAX_RANK = 3
 _INT64_MAX = 2**63 - 1
 # Padded lengths up to this leave every product of the kernels inside int64.
 _LONGEST = 2**62
-# Below this no product of the tables leaves int64; above it they are made of Python integers.
-_SMALL = 2**31
 
 
 class Axis(NamedTuple):
@@ -70,45 +67,20 @@ class Axis(NamedTuple):
             before=self.reach - 1 - self.before,
             after=0,
             outputs=self.length,
-            spacing=self.stride,
+            spacing=self.stride if self.outputs > 1 else 1,
         )
 
-    def _integers(self, positions: range) -> np.ndarray:
-        largest = max(abs(v) for v in (*self, self.outputs * self.stride, self.reach))
-        dtype = np.int64 if largest < _SMALL else object
-        return np.array(positions, dtype)
-
-    def taps(self, positions: range) -> tuple[np.ndarray, np.ndarray]:
-        """First stored element that each window of `positions` holds, and how many, `tap_step`
-        apart.
-        """
-        start = self._integers(positions) * self.stride - self.before
-        # Taps t with 0 <= start + t * dilation < length.
-        lowest = np.maximum(-(start // self.dilation), 0)
-        highest = np.minimum(-((start - self.length) // self.dilation), self.kernel)
-        if self.spacing > 1:
-            # Of these, the ones at multiples of spacing: t = residue modulo period, if there is
-            # any.
-            common = math.gcd(self.dilation, self.spacing)
-            period = self.spacing // common
-            residue = (-start // common) * pow(self.dilation // common, -1, period) % period
-            lowest = lowest + (residue - lowest) % period
-            count = np.maximum(-((lowest - highest) // period), 0)
-            count = np.where(start % common == 0, count, 0)
-        else:
-            count = np.maximum(highest - lowest, 0)
-        first = np.where(count > 0, (start + lowest * self.dilation) // self.spacing, 0)
-        return first.astype(np.int64), count.astype(np.int64)
-
-    def divisors(self, positions: range, count_include_pad: bool) -> np.ndarray:
-        """Number of taps that each window of `positions` is averaged over along this axis, at least
-        1.
-        """
-        if not count_include_pad:
-            return np.maximum(self.taps(positions)[1], 1).astype(np.float64)
-        start = self._integers(positions) * self.stride - self.before
-        inside = -((start - self.length - self.after) // self.dilation)
-        return np.minimum(inside, self.kernel).astype(np.float64)
+    def trimmed(self) -> Axis:
+        """The same windows without the taps that hold data in none of them."""
+        first_start = -self.before
+        last_start = (self.outputs - 1) * self.stride - self.before
+        lowest = max(-(last_start // self.dilation), 0)
+        highest = min((self.length - 1 - first_start) // self.dilation, self.kernel - 1)
+        if highest < lowest:
+            return self._replace(kernel=1)
+        return self._replace(
+            kernel=highest - lowest + 1, before=self.before - lowest * self.dilation
+        )
 
     def interior(self) -> range:
         """The outputs of which all taps hold data and count in an average."""
@@ -125,6 +97,10 @@ class Windows(NamedTuple):
     axes: tuple[int, ...]
     windows: tuple[Axis, ...]
     shape: tuple[int, ...]
+
+
+# Sequences of ints to Python, but nobody's idea of kernel sizes.
+_BYTES = (str, bytes, bytearray, memoryview)
 
 
 def as_int(name: str, value: Any, least: int) -> int:
@@ -145,7 +121,7 @@ def as_int(name: str, value: Any, least: int) -> int:
 
 
 def _is_sequence(value: Any) -> bool:
-    return (isinstance(value, Sequence) and not isinstance(value, (str, bytes))) or (
+    return (isinstance(value, Sequence) and not isinstance(value, _BYTES)) or (
         isinstance(value, np.ndarray) and value.ndim > 0
     )
 
@@ -285,6 +261,9 @@ def windows_of(
     }
     result = tuple(windows[a].outputs if a in windows else n for a, n in enumerate(shape))
     if math.prod(n for n in result if n) > _INT64_MAX:
-        raise ValueError(f"padding gives a result of shape {result}, more than an array can hold")
+        raise ValueError(
+            f"the result would have shape {result}, more than an array can hold; "
+            "use less padding or a larger stride"
+        )
     order = tuple(sorted(windows))
     return Windows(order, tuple(windows[a] for a in order), result)

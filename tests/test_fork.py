@@ -108,10 +108,12 @@ def fork_before_any_call():
 
 
 def compile_something():
-    """What hangs where numba's lock was left locked."""
+    """What hangs where numba's lock was left locked, by this thread or by another."""
     import numba
 
     assert numba.njit(lambda a: a + 1)(2) == 3
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(numba.njit(lambda a: a + 2), 2).result() == 4
 
 
 def fork_while_another_thread_compiles():

@@ -293,8 +293,9 @@ def test_scaled_norm():
     scale = 2.0**200
     cases = [(1e-320, 1.7), (3e-245, 2.0), (1e-200, 1.1), (1.0, 3.0), (1e270, 1.9), (1e308, 5.0)]
     for largest, root in cases:
-        assert operators.scaled_norm(double(largest), root, 0.0) == double(largest) * root
-        got = operators.scaled_norm(double(largest), root, scale)
+        total = (root, 1.0, 1.0, 0.0)  # for p = 1 the root of the total is the total
+        assert operators.scaled_norm(double(largest), *total, 0.0) == double(largest) * root
+        got = operators.scaled_norm(double(largest), *total, scale)
         with localcontext(prec=60):
             exact = Decimal(largest) * Decimal(root)
             if got < 0:
@@ -308,6 +309,11 @@ def test_scaled_norm():
                 assert units(got, exact) <= 1
         normal = Decimal(2) ** -800 <= exact <= Decimal(2) ** 900
         assert (got > 0) == normal
+    # The root alone is too large for a float64: 3 ** 1000.
+    norm = operators.scaled_norm(double(5e-324), double(3.0), 0.001, 1000.0, 0.0, 0.0)
+    with localcontext(prec=60):
+        exact = Decimal(2) ** -1074 * Decimal(3) ** 1000
+        assert units(norm, exact) < 1000 * math.log(3)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def interrupt_long_calls():
 
     function = long_call()
     expected = bits(function())
-    for threads in (4, 1, 4, 4):
+    for threads in (4, 1):
         numba.set_num_threads(threads)
         start = time.perf_counter()
         function()
@@ -232,7 +232,7 @@ def interrupt_small_calls():
         numba.set_num_threads(threads)
         large()
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 1.5
     draw = random.Random(4)
     count = 0
     while time.monotonic() < deadline:
@@ -244,7 +244,7 @@ def interrupt_small_calls():
         except KeyboardInterrupt:
             count += 1
     signal.setitimer(signal.ITIMER_REAL, 0)
-    assert count > 300
+    assert count > 200
     assert [bits(function()) for function in functions] == expected
     assert others_work(large) > 0.4
 

@@ -17,6 +17,7 @@ import logging
 import os
 import pickle
 import platform
+import re
 import sys
 import uuid
 from pathlib import Path
@@ -30,6 +31,8 @@ logger = logging.getLogger("numpool")
 
 _PREFIX = "numpool-"
 _SUFFIX = ".kernel"
+_PART = ".kernel-part"
+_OURS = re.compile(r"numpool-.+-[0-9a-f]{24}\.kernel|numpool-[0-9a-f]{32}\.kernel-part")
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -46,7 +49,7 @@ def folder() -> Path | None:
     for candidate in candidates:
         try:
             candidate.mkdir(parents=True, exist_ok=True)
-            probe = candidate / f"{_PREFIX}{uuid.uuid4().hex}.probe"
+            probe = candidate / f"{_PREFIX}{uuid.uuid4().hex}{_PART}"
             probe.touch()
             probe.unlink()
         except OSError:
@@ -68,6 +71,8 @@ def clear() -> int:
     count = 0
     if where is not None:
         for path in where.glob(f"{_PREFIX}*"):
+            if not _OURS.fullmatch(path.name):
+                continue
             try:
                 path.unlink()
                 count += 1
@@ -153,7 +158,7 @@ class KernelCache(caching._Cache):
         if path is None:
             return
         payload = serialize.dumps(data._reduce())
-        beside = path.with_suffix(f".{uuid.uuid4().hex}")
+        beside = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{_PART}")
         try:
             beside.write_bytes(hashlib.sha256(payload).digest() + payload)
             os.replace(beside, path)

@@ -59,9 +59,10 @@ _serial = _Driver("serial", _run_serial, 7)
 _parallel = _Driver("parallel", _run_parallel, 8, parallel=True)
 DRIVERS = {"serial": _serial, "parallel": _parallel}
 
-# Numba's workqueue layer ends the process when two threads launch at once: whoever finds the lock
-# taken runs alone.
-_launching = threading.Lock()
+# Numba's workqueue layer ends the process when two threads launch at once: whoever finds another
+# thread here runs alone. A dict and no lock, since an interrupt may come between taking a lock and
+# the `try` that gives it back: an entry that was left behind serves its thread the next time.
+_launching: dict[str, int] = {}
 # Numba's threads do not survive a fork: a child that launches on them would hang or be ended.
 _forked = False
 
@@ -96,19 +97,19 @@ def _run(
     """Run all tasks; returns how many were done."""
     if parallel and not _forked:
         threads = numba.get_num_threads()
-        if threads > 1 and _launching.acquire(blocking=False):
+        me = threading.get_ident()
+        if threads > 1 and _launching.setdefault("thread", me) == me:
             try:
                 chunks = min(tasks, threads * _CHUNKS_PER_THREAD)
                 return _parallel(kernel, plan, source, other, out, extra, tasks, chunks)
             finally:
-                _launching.release()
+                _launching.pop("thread", None)
     return _serial(kernel, plan, source, other, out, extra, tasks)
 
 
 def _after_fork_in_child() -> None:
-    global _forked, _launching
+    global _forked
     _forked = True
-    _launching = threading.Lock()
     global_compiler_lock.release()
 
 

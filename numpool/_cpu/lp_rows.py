@@ -9,7 +9,7 @@ from numba import types
 from numpool._cpu.memory import array_at, inline, read
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import reader, scalar, stored_type
-from numpool._cpu.walk import taps_of
+from numpool._cpu.taps import taps_of
 
 
 def make_finish_lp(dtype):
@@ -20,15 +20,8 @@ def make_finish_lp(dtype):
     convert = reader(dtype, types.float64)
 
     @inline
-    def window_taps(plan, depth, row, j):
-        """(first, count) of the taps along each axis."""
-        window = plan.column_window
-        start = j * window.stride - window.before
-        lowest = max(-(start // window.dilation), 0)
-        highest = min(-((start - window.length) // window.dilation), window.kernel)
-        first = start + lowest * window.dilation
-        columns = (first, max(highest - lowest, 0))
-        return taps_of(plan.depth, depth), taps_of(plan.row, row), columns
+    def is_outside(plan, total):
+        return (total < plan.low and total != 0.0) or total > plan.high
 
     @inline
     def magnitude(plan, source, d, r, w):
@@ -40,7 +33,6 @@ def make_finish_lp(dtype):
         first_depth, depth_count = depths
         first_row, row_count = rows
         first_column, column_count = columns
-        dilation = plan.column_window.dilation
         largest = 0.0
         for d in range(depth_count):
             for r in range(row_count):
@@ -50,7 +42,7 @@ def make_finish_lp(dtype):
                         source,
                         first_depth + d * plan.depth.step,
                         first_row + r * plan.row.step,
-                        first_column + w * dilation,
+                        first_column + w * plan.column.step,
                     )
                     largest = scalar.larger(largest, a)
         if not 0.0 < largest < math.inf:
@@ -66,14 +58,13 @@ def make_finish_lp(dtype):
                         source,
                         first_depth + d * plan.depth.step,
                         first_row + r * plan.row.step,
-                        first_column + w * dilation,
+                        first_column + w * plan.column.step,
                     )
                     term = scalar.ratio_power(a, largest, plan.p, 0.0) - lost
                     larger_total = total + term
                     lost = (larger_total - total) - term
                     total = larger_total
-        root = scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
-        return scalar.scaled_norm(largest, root, plan.scale)
+        return scalar.scaled_norm(largest, total, plan.p, plan.inverse, plan.correction, plan.scale)
 
     def finish_lp(
         plan_address, line, source, other, out, extra, depth, row, column, columns, channels
@@ -82,16 +73,17 @@ def make_finish_lp(dtype):
         results = array_at(line, columns * channels, types.float64)
         outside = 0
         for i in range(results.size):
-            outside += results[i] < plan.low or results[i] > plan.high
+            outside += is_outside(plan, results[i])
         if outside == 0:
             for i in range(results.size):
                 results[i] = scalar.finish_lp(results[i], plan.p, plan.inverse, plan.correction)
             return
+        depths, rows = taps_of(plan.depth, depth), taps_of(plan.row, row)
         for w in range(columns):
-            taps = window_taps(plan, depth, row, column + w)
+            taps = (depths, rows, taps_of(plan.column, column + w))
             for c in range(channels):
                 total = results[w * channels + c]
-                if total < plan.low or total > plan.high:
+                if is_outside(plan, total):
                     result = norm_of_taps(plan, source + c * plan.source.channel, *taps)
                 else:
                     result = scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
@@ -112,24 +104,19 @@ def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
     def tap_by_tap(plan, source, other, depths, rows, column, x):
         first_depth, depth_count = depths
         first_row, row_count = rows
-        window = plan.column_window
-        start = column + window.before
-        first = max(-(((window.kernel - 1) * window.dilation - start) // window.stride), 0)
-        last = min(start // window.stride, window.outputs - 1)
+        first_column, column_count = taps_of(plan.column, column)
         total = 0.0
         for d in range(depth_count):
             for r in range(row_count):
-                for j in range(first, last + 1):
-                    if (start - j * window.stride) % window.dilation == 0:
-                        od = first_depth + d * plan.depth.step
-                        oh = first_row + r * plan.row.step
-                        g_at = source + od * plan.source.depth + oh * plan.source.row
-                        y_at = other + od * plan.other.depth + oh * plan.other.row
-                        g = convert(read(g_at + j * plan.source.column, stored))
-                        y = convert_y(read(y_at + j * plan.other.column, y_stored))
-                        total += scalar.lp_gradient(
-                            g, x, y, plan.exponent, plan.correction, plan.scale
-                        )
+                for w in range(column_count):
+                    od = first_depth + d * plan.depth.step
+                    oh = first_row + r * plan.row.step
+                    ow = first_column + w * plan.column.step
+                    g_at = source + od * plan.source.depth + oh * plan.source.row
+                    y_at = other + od * plan.other.depth + oh * plan.other.row
+                    g = convert(read(g_at + ow * plan.source.column, stored))
+                    y = convert_y(read(y_at + ow * plan.other.column, y_stored))
+                    total += scalar.lp_gradient(g, x, y, plan.exponent, plan.correction, plan.scale)
         return total
 
     def finish_lp_gradient(

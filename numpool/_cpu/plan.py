@@ -24,21 +24,25 @@ STRIDES = np.dtype(_integers("depth", "row", "column", "channel"))
 
 # The windows along an axis as they are walked, which in a backward pass is from the input's side.
 AXIS = np.dtype(
-    _integers("outputs", "length", "kernel", "stride", "dilation", "before", "spacing")
-    # Outputs in [regular_first, regular_last) hold all their taps, `step` elements apart. The
-    # others have entries (first, count) in the table at address `taps`.
-    + _integers("step", "taps", "regular_first", "regular_last")
-    # Outputs of the forward pass in [divided_first, divided_last) have the share `divisor` in what
-    # an average divides by. The others have entries in the table at address `divisors`.
-    + _integers("divisors", "divided_first", "divided_last")
-    + _floats("divisor")
+    _integers("outputs", "length", "kernel", "stride", "dilation", "before")
+    # Outputs in [regular_first, regular_last) hold all their taps, which are `step` elements apart.
+    + _integers("regular_first", "regular_last", "step")
+    # Positions hold data at multiples of `spacing` only. The greatest common divisor of dilation
+    # and spacing, after how many taps one hits a multiple again, and dilation / common's inverse
+    # modulo that.
+    + _integers("spacing", "common", "period", "inverse")
 )
 
-# The windows along an axis as the forward pass has them, for what looks at single taps, and what a
-# step along the axis adds to a position, a tap to an offset (see the public `return_indices`).
+# The windows along an axis as the forward pass has them, for what looks at single taps.
 WINDOW = np.dtype(
-    _integers("length", "kernel", "stride", "dilation", "before", "outputs")
+    _integers("length", "kernel", "stride", "dilation", "before", "after", "outputs")
+    # What a step along the axis adds to a position, and a tap to an offset: see the public
+    # `return_indices`.
     + _integers("position_step", "offset_step")
+    # Outputs in [divided_first, divided_last) have the share `divisor` in what an average divides
+    # by; for the others, taps are counted.
+    + _integers("count_include_pad", "divided_first", "divided_last")
+    + _floats("divisor")
 )
 
 _AXES = ("depth", "row", "column")
@@ -60,6 +64,8 @@ PLAN = np.dtype(
     # lines the reduction of rows needs, by how many depths and rows loaded rows are kept (0: not),
     # and how many taps are folded at once.
     + _integers("slide", "line_size", "levels", "kept_depths", "kept_rows", "fold_taps")
+    # How far apart a loaded row of a backward pass has its elements.
+    + _integers("line_spacing")
     # The backward pass of max: elements of a task's box, the index of a window without data, the
     # bound of indices, and whether they are places as they are (positions) or by a table at this
     # address (offsets).

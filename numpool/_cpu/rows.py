@@ -16,6 +16,7 @@ from numpool import _operators
 from numpool._cpu.lines import NO_POSITION
 from numpool._cpu.memory import array_at, inline, piece, read, write
 from numpool._cpu.plan import PLAN_TYPE
+from numpool._cpu.taps import divisor_of, divisor_of_row
 
 # (plan, line, source, other, out, extra, depth, row, column, columns, channels): addresses, then
 # where the row is. `source` and `other` are addresses of the row for load, and of the item for
@@ -39,6 +40,8 @@ def reader(dtype, computed):
     """A function that turns a stored element of `dtype` into the numba type `computed`."""
     if np.dtype(dtype) == np.float16:
         return inline(lambda value: computed(scalar.from_half(value)))
+    if np.dtype(dtype) == np.bool_:  # any byte but 0 is True, as NumPy has it
+        return inline(lambda value: computed(value != 0))
     return inline(lambda value: computed(value))
 
 
@@ -54,22 +57,6 @@ def writer(dtype, computed):
         lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
         return inline(lambda value: scalar.to_integer(value, lowest, highest, stored))
     return inline(lambda value: stored(value))
-
-
-@inline
-def divisor_of(axis, output):
-    """The share of an axis in the divisor of an output."""
-    if axis.divided_first <= output < axis.divided_last:
-        return axis.divisor
-    if output >= axis.divided_last:
-        output -= axis.divided_last - axis.divided_first
-    return read(axis.divisors + 8 * output, types.float64)
-
-
-@inline
-def divisor_of_row(plan, depth, row):
-    """The share of depth and rows in the divisors of a row."""
-    return divisor_of(plan.depth, depth) * divisor_of(plan.row, row)
 
 
 def make_load(dtype, computed, lifted=False):
@@ -115,7 +102,7 @@ def make_load(dtype, computed, lifted=False):
 def make_load_gradient(dtype, other_dtype, computed):
     """Load of a backward pass: each gradient over its divisor, or times y ** (1 - p) if there is y.
 
-    Where windows slide, columns are those of the forward input: gradients stand `column_spacing`
+    Where windows slide, columns are those of the forward input: gradients stand `line_spacing`
     apart between zeros.
     """
     stored = stored_type(dtype)
@@ -124,7 +111,7 @@ def make_load_gradient(dtype, other_dtype, computed):
 
         @inline
         def contribution(plan, g, other, row_divisor, j):
-            return g / computed(row_divisor * divisor_of(plan.column, j))
+            return g / computed(row_divisor * divisor_of(plan.column_window, j))
 
     else:
         other_stored = stored_type(other_dtype)
@@ -142,7 +129,7 @@ def make_load_gradient(dtype, other_dtype, computed):
         target = array_at(line, columns * channels, computed)
         for i in range(target.size):
             target[i] = 0
-        spacing = plan.column.spacing
+        spacing = plan.line_spacing
         row_divisor = divisor_of_row(plan, depth, row)
         for j in range(-(-column // spacing), (column + columns - 1) // spacing + 1):
             at = (j * spacing - column) * channels
@@ -231,15 +218,15 @@ def make_divide(computed):
         results = array_at(line, columns * channels, computed)
         row_divisor = divisor_of_row(plan, depth, row)
         # The columns that share one divisor, in one loop; then the others.
-        first = min(max(plan.column.divided_first - column, 0), columns)
-        last = max(min(plan.column.divided_last - column, columns), first)
-        shared = computed(row_divisor * plan.column.divisor)
+        first = min(max(plan.column_window.divided_first - column, 0), columns)
+        last = max(min(plan.column_window.divided_last - column, columns), first)
+        shared = computed(row_divisor * plan.column_window.divisor)
         divide(results, first * channels, last * channels, shared)
         for w in range(first):
-            single = computed(row_divisor * divisor_of(plan.column, column + w))
+            single = computed(row_divisor * divisor_of(plan.column_window, column + w))
             divide(results, w * channels, (w + 1) * channels, single)
         for w in range(last, columns):
-            single = computed(row_divisor * divisor_of(plan.column, column + w))
+            single = computed(row_divisor * divisor_of(plan.column_window, column + w))
             divide(results, w * channels, (w + 1) * channels, single)
 
     return finish_average

@@ -20,6 +20,7 @@ from numpool._cpu.memory import (
     read,
 )
 from numpool._cpu.plan import PLAN_TYPE
+from numpool._cpu.taps import taps_of
 from numpool._cpu.windowing import fold, window_line
 
 _NOTHING = -1  # the tag of a slot that holds no row
@@ -64,17 +65,6 @@ def item_addresses(plan, item, source, other, out, extra):
     return source, other, out, extra
 
 
-@inline
-def taps_of(axis, output):
-    """(first, count) of the taps that hold data of an output along an axis, `axis.step` apart."""
-    if axis.regular_first <= output < axis.regular_last:
-        return output * axis.stride - axis.before, axis.kernel
-    if output >= axis.regular_last:
-        output -= axis.regular_last - axis.regular_first
-    entry = axis.taps + 16 * output
-    return read(entry, types.int64), read(entry + 8, types.int64)
-
-
 @function
 def row_address(
     plan, plan_address, staging, itemsize, tags, slot,
@@ -92,7 +82,7 @@ def row_address(
     tag = _NOTHING
     if plan.kept_rows > 0:
         slot = depth % plan.kept_depths * plan.kept_rows + row % plan.kept_rows
-        tag = (depth << 32) | row
+        tag = depth * plan.row.length + row
     address = staging + slot * plan.line_size * itemsize
     if tag == _NOTHING or tags[slot] != tag:
         other += depth * plan.other.depth + row * plan.other.row
