@@ -99,7 +99,7 @@ def canonical(
 
 def is_supported(dtype: np.dtype, kinds: str) -> bool:
     """Whether a dtype is one of NumPy's own that `kinds` names; others may share their letters."""
-    return dtype.newbyteorder("=").isbuiltin == 1 and dtype.char in kinds
+    return dtype.char in kinds and type(dtype) is type(np.dtype(dtype.char))
 
 
 def as_array(name: str, value: Any, kinds: str = _REAL) -> np.ndarray:
