@@ -11,15 +11,11 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
-from numpool import _operators
 from numpool._cpu import launch, lp_rows, rows, scatter, walk
 from numpool._cpu.cache import KernelCache
-from numpool._cpu.memory import inline
 
 # (plan, source, other, out, extra, first task, last task), returns the number of tasks done.
 WALK_SIGNATURE = types.int64(*[types.int64] * 7)
-
-_scalar = _operators.bind(inline)
 
 
 def _lowest(dtype: np.dtype) -> float | int:
@@ -32,18 +28,20 @@ def _computed(dtype: str) -> Any:
 
 def _max(dtype: str) -> Callable:
     computed = _computed(dtype)
-    return walk.make_walk(_scalar.larger, True, computed(_lowest(np.dtype(dtype))), computed, False)
+    return walk.make_walk(
+        rows.scalar.larger, True, computed(_lowest(np.dtype(dtype))), computed, False
+    )
 
 
 def _argmax(dtype: str) -> Callable:
     computed = _computed(dtype)
     identity = computed(_lowest(np.dtype(dtype)))
-    return walk.make_walk(_scalar.prefers_second, True, identity, computed, True)
+    return walk.make_walk(rows.scalar.prefers_second, True, identity, computed, True)
 
 
 def _sum(dtype: str) -> Callable:
     computed = _computed(dtype)
-    return walk.make_walk(_scalar.add, False, computed(0), computed, False)
+    return walk.make_walk(rows.scalar.add, False, computed(0), computed, False)
 
 
 def _optional(dtype: str | None) -> np.dtype | None:

@@ -70,7 +70,7 @@ PLAN = np.dtype(
     # bound of indices, and whether they are places as they are (positions) or by a table at this
     # address (offsets).
     + _integers("box_size", "nowhere", "index_limit", "direct_places")
-    # Lp's numbers: see operators.py.
+    # Lp's numbers: see _operators.py and _rules.py.
     + _floats("p", "inverse", "correction", "exponent", "low", "high", "scale")
 )
 
