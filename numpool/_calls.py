@@ -257,7 +257,7 @@ def lp_pool_backward(
     scale = 0.0
     if y is None:
         # Norms that overflow, or would lose digits as subnormal numbers, come scaled: see
-        # operators.scaled_norm.
+        # _operators.scaled_norm.
         scale = 2.0**200
         y = pool("lp", x, rank, arguments, (p, np.float64, scale), None)
     computed = np.dtype(np.float64)
