@@ -148,6 +148,8 @@ def test_lift_lp(p):
         expected = exact_power(abs(x), Fraction(p))
         if representable(expected):
             assert units(operators.lift_lp(double(x), p), expected) < 1.6, x
+    # Too small for a float64, and yet no zero.
+    assert 0 < operators.lift_lp(double(5e-324), p) < 1
     assert operators.lift_lp(double(-0.0), p) == 0
     assert operators.lift_lp(double(-INF), p) == INF
     assert math.isnan(operators.lift_lp(double(NAN), p))
@@ -201,6 +203,11 @@ def test_ratio_power_of_special_values():
     assert math.isnan(operators.ratio_power(double(1.0), double(NAN), 0.5, 0.0))
     # Both scales, and a result that does underflow.
     assert operators.ratio_power(double(1e-300), double(1e300), 3.0, 0.0) == 0
+
+
+def test_toward():
+    for g, x in itertools.product(SPECIAL, repeat=2):
+        assert same(operators.toward(g, x), 0.0 if x == 0 else g * np.sign(x)), (g, x)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -301,10 +308,14 @@ def test_scaled_norm():
             if got < 0:
                 factor = Decimal(scale) if got > -1 else 1 / Decimal(scale)
                 assert units(-got, exact * factor) <= 1
-                # The gradient undoes the scale.
-                x = largest * 0.75
-                gradient = operators.lp_gradient(double(2.0), double(x), got, 1.5, 0.0, scale)
-                assert units(gradient, exact_gradient(2.0, x, exact, 2.5)) < 10
+                # The gradient undoes the scale, for taps of any size.
+                for x in (largest * 0.75, -largest * 2.0**-40, 0.3, 7.0):
+                    expected = exact_gradient(2.0, x, exact, 1.25)
+                    if abs(x) <= exact and representable(abs(expected)):
+                        gradient = operators.lp_gradient(
+                            double(2.0), double(x), got, 0.25, 0.0, scale
+                        )
+                        assert units(gradient, expected) < 6, (largest, x)
             else:
                 assert units(got, exact) <= 1
         normal = Decimal(2) ** -800 <= exact <= Decimal(2) ** 900
