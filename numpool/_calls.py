@@ -6,14 +6,19 @@ kept, so that the next call of its kind costs a few microseconds.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
+from collections.abc import Callable
+from fractions import Fraction
+from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numpool import _rules
 from numpool._cpu import launch
-from numpool._plans import Divisor, Plan, Rows, position_steps, scatter_plan, walk_plan
+from numpool._plans import Divisor, Plan, Rows, index_codes, walk_plan
+from numpool._scatter_plans import Operands, scatter_plan
 from numpool._views import FLOATS, INTEGERS, as_array, as_output, canonical, overlap
 from numpool._windows import Windows, windows_of
 
@@ -27,17 +32,17 @@ class Results(NamedTuple):
     dtype: np.dtype
     indices: np.dtype | None
 
-    def like(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+    def like(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """New arrays in x's memory order."""
         values = _empty_like(x, self.shape, self.dtype)
         if self.indices is None:
-            return (values,)
+            return values, None
         return values, _empty_like(x, self.shape, self.indices)
 
-    def checked(self, out: Any) -> tuple[np.ndarray, ...]:
+    def checked(self, out: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """`out` as arrays that the results can be written into."""
         if self.indices is None:
-            return (as_output("out", out, self.shape, self.dtype),)
+            return as_output("out", out, self.shape, self.dtype), None
         if not isinstance(out, (tuple, list)) or len(out) != 2:
             raise TypeError(f"out must be a pair (values, indices), got {type(out).__name__}")
         values = as_output("out[0]", out[0], self.shape, self.dtype)
@@ -48,8 +53,11 @@ class Results(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A plan (None if the result is empty), and the results to make for it."""
+    """What all calls of a kind have in common: arguments, plan (None if there is nothing to do),
+    and the results to make.
+    """
 
+    arguments: tuple
     plan: Plan | None
     results: Results
 
@@ -59,56 +67,63 @@ _calls: OrderedDict[tuple, Call] = OrderedDict()
 
 # Arguments of these types say all that a plan depends on, and never change.
 _PLAIN = frozenset(
-    (int, float, bool, str, type(None), type, *(type(np.dtype(c)) for c in "?bBhHiIlLqQefd"))
+    (int, float, bool, str, tuple, type(None), type, *(type(np.dtype(c)) for c in "?bBhHiIlLqQefd"))
 )
+# What a plan depends on of an array. Its data may lie unaligned with the same strides.
+_facts = attrgetter("dtype", "dtype.num", "shape", "strides", "flags.aligned")
 
 
-def _key(*arguments: Any) -> tuple | None:
-    """A key for arguments that are plain values and tuples of them; None for others.
-
-    It holds their types, since 2, 2.0 and True are equal as keys but not as arguments.
-    """
-    kinds: list[Any] = []
+def _kinds(arguments: tuple) -> list[type]:
+    """The types of arguments, and of what is in them."""
+    kinds = list(map(type, arguments))
     for value in arguments:
-        kind = type(value)
-        kinds.append(kind)
-        if kind is tuple:
-            for entry in value:
-                if type(entry) is tuple:
-                    kinds.extend(map(type, entry))
-                else:
-                    kinds.append(type(entry))
-    if _PLAIN.issuperset(kind for kind in kinds if kind is not tuple):
-        return (*kinds, *arguments)
-    return None
+        if type(value) is tuple:
+            kinds += _kinds(value)
+    return kinds
 
 
-def _kept(key: tuple | None, array: np.ndarray) -> Call | None:
-    """The call kept under a key, if the array lies in memory as kernels read it."""
-    call = _calls.get(key) if key is not None else None
-    if call is not None and not array.flags.aligned:
+def _key(function: Any, arguments: tuple, *arrays: Any) -> tuple | None:
+    """The key of a call, None where one of the arrays is something else."""
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            return None
+    return (function, arguments, *map(_facts, arrays))
+
+
+def _kept(key: tuple | None, arguments: tuple) -> Call | None:
+    """The call kept under a key."""
+    try:
+        call = _calls.get(key)  # type: ignore[arg-type]
+    except TypeError:  # an argument that has no hash
         return None
-    return call
+    if call is None:
+        return None
+    # 2, 2.0 and True are one key, but not one argument. Most often arguments are the very same
+    # objects, which is four times as quick to see as their types.
+    same = all(map(is_, arguments, call.arguments)) or _kinds(arguments) == _kinds(call.arguments)
+    return call if same else None
 
 
 def _keep(key: tuple | None, call: Call) -> None:
-    if key is not None:
-        _calls[key] = call
-        while len(_calls) > _KEPT_CALLS:
-            try:
-                _calls.popitem(last=False)
-            except KeyError:  # another thread was quicker
-                break
+    if key is None or not _PLAIN.issuperset(_kinds(call.arguments)):
+        return
+    _calls[key] = call
+    while len(_calls) > _KEPT_CALLS:
+        try:
+            _calls.popitem(last=False)
+        except KeyError:  # another thread was quicker
+            break
 
 
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
-def _run(plan: Plan, *operands: np.ndarray | None) -> None:
-    """Run a plan on (source, other, out, extra)."""
-    source, other, out, extra = (0 if a is None else _address(a) for a in operands)
-    launch.run(plan.kernel, plan.address, source, other, out, extra, plan.tasks, plan.parallel)
+def _run(
+    plan: Plan,
+    source: np.ndarray,
+    other: np.ndarray | None,
+    out: np.ndarray | None,
+    extra: np.ndarray | None,
+) -> None:
+    """Run a plan on its operands."""
+    launch.run(plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra)
 
 
 def _empty_like(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -138,46 +153,53 @@ def pool(
     """A forward pass: `arguments` are those of `windows_of` after the rank, `options` those of the
     operator's rule.
     """
-    key = None
-    if out is None and type(x) is np.ndarray:
-        key = _key(operator, rank, x.shape, x.strides, x.dtype, *arguments, *options)
-        call = _kept(key, x)
-        if call is not None:
-            return _pooled(call, x, call.results.like(x))
-    array = as_array("x", x)
-    windows = windows_of(array.shape, rank, *arguments)
-    rule = _rules.FORWARD[operator](array.dtype, windows, *options)
-    results = Results(windows.shape, rule.dtype, rule.indices)
+    given = (rank, *arguments, *options)
     if out is None:
-        outputs = results.like(array)
+        key = _key(operator, given, x)
     else:
-        outputs = results.checked(out)
-        array = _apart(array, *outputs)
-    call = Call(_forward_plan(array, windows, rule, outputs), results)
-    if array is x:
+        key = _key(operator, given, x, *(out if type(out) is tuple else (out,)))
+    call = _kept(key, given)
+    if call is None:
+        array = as_array("x", x)
+        if array is not x:
+            return pool(operator, array, rank, arguments, options, out)
+        windows = windows_of(x.shape, rank, *arguments)
+        rule = _rules.FORWARD[operator](x.dtype, windows, *options)
+        results = Results(windows.shape, rule.dtype, rule.indices)
+        outputs = results.like(x) if out is None else results.checked(out)
+        call = Call(given, _forward_plan(x, windows, rule, *outputs), results)
         _keep(key, call)
-    result = _pooled(call, array, outputs)
-    return result if out is None else out
+    elif out is None:
+        outputs = call.results.like(x)
+    else:
+        outputs = call.results.checked(out)
+    if out is not None:
+        array = _apart(x, *outputs)
+        if array is not x:
+            return pool(operator, array, rank, arguments, options, out)
+    if call.plan is not None:
+        _run(call.plan, x, None, *outputs)
+    if out is not None:
+        return out
+    return outputs if call.results.indices is not None else outputs[0]
 
 
 def _forward_plan(
-    x: np.ndarray, windows: Windows, rule: _rules.Forward, outputs: tuple[np.ndarray, ...]
+    x: np.ndarray,
+    windows: Windows,
+    rule: _rules.Forward,
+    values: np.ndarray,
+    indices: np.ndarray | None,
 ) -> Plan | None:
     if 0 in windows.shape:
         return None
-    values, indices = outputs if len(outputs) == 2 else (*outputs, None)
-    steps = None if indices is None else position_steps(windows)
-    view = canonical(windows, x.shape, _strides(x, None, values, indices), 0, steps is not None)
-    return walk_plan(
-        rule.kernel, rule.computed, view, rule.rows, rule.divisor, rule.numbers, steps=steps
-    )
-
-
-def _pooled(call: Call, x: np.ndarray, outputs: tuple[np.ndarray, ...]) -> Any:
-    if call.plan is not None:
-        values, indices = outputs if len(outputs) == 2 else (*outputs, None)
-        _run(call.plan, x, None, values, indices)
-    return outputs if len(outputs) == 2 else outputs[0]
+    strides = _strides(x, None, values, indices)
+    positions = indices is not None and indices.dtype.kind == "i"
+    view = canonical(windows, x.shape, strides, 0, keep_axes=positions)
+    codes = None
+    if indices is not None:
+        codes = index_codes(view, windows, indices.dtype.kind == "u")
+    return walk_plan(rule.computed, view, rule.rows, rule.divisor, rule.numbers, codes=codes)
 
 
 # ---------------------------------------------------------------- backward
@@ -216,29 +238,68 @@ def _of_shape(name: str, array: np.ndarray, windows: Windows) -> np.ndarray:
     return array
 
 
+def _gather(
+    make_plan: Callable[..., Plan | None],
+    grad_output: Any,
+    y: Any,
+    x: Any,
+    rank: int | None,
+    arguments: tuple,
+    options: tuple,
+    out: Any,
+) -> np.ndarray:
+    """A backward pass in which each input gathers its share of the outputs that it had a part
+    in.
+    """
+    given = (rank, *arguments, *options)
+    sources = (grad_output, x) if y is None else (grad_output, x, y)
+    key = _key(make_plan, given, *(sources if out is None else (*sources, out)))
+    call = _kept(key, given)
+    if call is None or (out is not None and any(overlap(a, out) for a in sources)):
+        gradient, array, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
+        norms = y
+        if y is not None:
+            norms = _apart(_of_shape("y", as_array("y", y, FLOATS), windows), result)
+        if gradient is not grad_output or array is not x or norms is not y:
+            return _gather(make_plan, gradient, norms, array, rank, arguments, options, out)
+        plan = make_plan(windows, gradient, y, x, result, *options)
+        call = Call(given, plan, Results(x.shape, x.dtype, None))
+        _keep(key, call)
+    elif out is None:
+        result, _ = call.results.like(x)
+    else:
+        result, _ = call.results.checked(out)
+    if call.plan is not None:
+        _run(call.plan, grad_output, y, result, x)
+    return result
+
+
 def avg_pool_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, options: tuple, out: Any
 ) -> np.ndarray:
     """The adjoint of the average."""
-    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
+    return _gather(_average_gradient_plan, grad_output, None, x, rank, arguments, options, out)
+
+
+def _average_gradient_plan(
+    windows: Windows,
+    gradient: np.ndarray,
+    y: None,
+    x: np.ndarray,
+    out: np.ndarray,
+    *options: Any,
+) -> Plan | None:
     divisor = _rules.divisor(*options)
     if out.size == 0:
-        return out
+        return None
     computed = _rules.average_type(gradient.dtype, x.dtype, divisor)
     rows = Rows(
-        load=("load_gradient", gradient.dtype.name, None, computed.name),
-        store=("store", computed.name, x.dtype.name),
+        ("load_gradient", gradient.dtype.name, computed.name),
+        ("store", computed.name, x.dtype.name),
+        ("sum", computed.name),
     )
     view = canonical(windows, x.shape, _strides(gradient, None, out, None), 2, False)
-    kernel = ("sum", computed.name)
-    _run(
-        walk_plan(kernel, computed, view, rows, divisor, {}, backward=True),
-        gradient,
-        None,
-        out,
-        None,
-    )
-    return out
+    return walk_plan(computed, view, rows, divisor, {}, backward=True)
 
 
 def lp_pool_backward(
@@ -246,86 +307,130 @@ def lp_pool_backward(
 ) -> np.ndarray:
     """The derivative of the Lp norm."""
     p = _rules.exponent(p)
-    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
-    if out.size == 0:
-        return out
-    if y is not None:
-        y = _apart(_of_shape("y", as_array("y", y, FLOATS), windows), out)
     if p == np.inf:
-        indices = pool("argmagnitude", x, rank, arguments, (), None)[1]
-        return _scatter(gradient, x, windows, indices, out, signed=True)
+        return _largest_magnitude_backward(grad_output, x, rank, arguments, y, out)
     scale = 0.0
     if y is None:
         # Norms that overflow, or would lose digits as subnormal numbers, come scaled: see
         # _operators.scaled_norm.
         scale = 2.0**200
-        y = pool("lp", x, rank, arguments, (p, np.float64, scale), None)
+        x = as_array("x", x, FLOATS)
+        grad_output = as_array("grad_output", grad_output, FLOATS)
+        y = pool("lp", x, rank, arguments, (p, np.float64, scale, grad_output.dtype), None)
+    return _gather(_norm_gradient_plan, grad_output, y, x, rank, arguments, (p, scale), out)
+
+
+def _norm_gradient_plan(
+    windows: Windows,
+    gradient: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    out: np.ndarray,
+    p: float,
+    scale: float,
+) -> Plan | None:
+    if out.size == 0:
+        return None
     computed = np.dtype(np.float64)
     names = (gradient.dtype.name, y.dtype.name)
+    form = _rules.power_form(Fraction(p) - 1, gradient.dtype, x.dtype)
     rows = Rows(
-        load=("load_gradient", *names, computed.name),
-        finish=("root_gradient", *names, x.dtype.name),
-        store=("store", computed.name, x.dtype.name),
+        ("load_root_gradient", *names, form),
+        ("store_root_gradient", *names, x.dtype.name, form),
+        ("sum", computed.name),
     )
     view = canonical(windows, x.shape, _strides(gradient, y, out, x), 2, False)
-    plan = walk_plan(
-        ("sum", computed.name),
-        computed,
-        view,
-        rows,
-        Divisor(),
-        _rules.gradient_numbers(p, scale),
-        backward=True,
-    )
-    _run(plan, gradient, y, out, x)
-    return out
+    numbers = _rules.gradient_numbers(p, scale)
+    return walk_plan(computed, view, rows, Divisor(), numbers, backward=True)
+
+
+def _largest_magnitude_backward(
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, y: Any, out: Any
+) -> np.ndarray:
+    """The derivative of the L-inf norm: each gradient to the first tap of largest magnitude."""
+    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
+    if y is not None:
+        _of_shape("y", as_array("y", y, FLOATS), windows)
+    indices = pool("argmagnitude", x, rank, arguments, (), None)[1]
+    plan = _scatter_plan(gradient, x, windows, indices, out, signed=True)
+    return _scatter(plan, gradient, indices, out, x)
 
 
 def max_pool_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, indices: Any, out: Any
 ) -> np.ndarray:
     """Each gradient to the input that its index names."""
-    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
+    given = (rank, *arguments)
+    arrays = (grad_output, x, indices)
+    key = None if indices is None or out is not None else _key(max_pool_backward, given, *arrays)
+    call = _kept(key, given)
+    if call is not None:
+        return _scatter(call.plan, grad_output, indices, call.results.like(x)[0], check=True)
+    gradient, x, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
     if indices is None:
-        indices = pool("max", x, rank, arguments, (True,), None)[1]
-        return _scatter(gradient, x, windows, indices, out)
+        # Offsets are less to write and to read; a window of more taps than they count has none.
+        taps = math.prod(w.kernel for w in windows.windows)
+        indices = pool("max", x, rank, arguments, ("offset" if taps <= 2**62 else True,), None)[1]
+        plan = _scatter_plan(gradient, x, windows, indices, result)
+        return _scatter(plan, gradient, indices, result)
     indices = _of_shape("indices", as_array("indices", indices, INTEGERS), windows)
-    return _scatter(gradient, x, windows, _apart(indices, out), out, check=True)
+    indices = _apart(indices, result)
+    plan = _scatter_plan(gradient, x, windows, indices, result)
+    if plan is None:
+        marker = np.iinfo(indices.dtype).max if indices.dtype.kind == "u" else -1
+        if (indices != marker).any():
+            raise ValueError("indices must be those of windows without data, as x is empty")
+        return result
+    if out is not None:  # nothing is written to it before all indices are known to be right
+        _check_indices(plan, gradient, indices, None)
+        return _scatter(plan, gradient, indices, result)
+    if all(a is b for a, b in zip((gradient, x, indices), arrays, strict=True)):
+        _keep(key, Call(given, plan, Results(x.shape, x.dtype, None)))
+    return _scatter(plan, gradient, indices, result, check=True)
 
 
-def _scatter(
+def _scatter_plan(
     gradient: np.ndarray,
     x: np.ndarray,
     windows: Windows,
     indices: np.ndarray,
     out: np.ndarray,
     signed: bool = False,
+) -> Plan | None:
+    """The plan of a scatter, None if there is nothing to write."""
+    if out.size == 0:
+        return None
+    strides = (gradient.strides, indices.strides, out.strides, x.strides if signed else None)
+    operands = Operands(gradient.dtype, indices.dtype, out.dtype, strides, signed)
+    return scatter_plan(windows, x.shape, operands)
+
+
+def _scatter(
+    plan: Plan | None,
+    gradient: np.ndarray,
+    indices: np.ndarray,
+    out: np.ndarray,
+    x: np.ndarray | None = None,
     check: bool = False,
 ) -> np.ndarray:
-    computed = np.result_type(gradient.dtype, x.dtype, np.float32)
-    names = (indices.dtype.name, indices.dtype.kind == "u")
-    rows = Rows(
-        load=("load", gradient.dtype.name, computed.name),
-        load_other=("load_places", *names),
-        store=("store", computed.name, x.dtype.name),
-    )
-    if out.size == 0:
-        if check and (indices != (np.iinfo(indices.dtype).max if names[1] else -1)).any():
-            raise ValueError("indices must be those of windows without data, as x is empty")
-        return out
-    view = canonical(windows, x.shape, _strides(gradient, indices, out, x), 2, True)
-    if check:
-        plan = scatter_plan(("check", *names), computed, view, Rows(), windows, indices.dtype)
-        found = np.zeros((plan.tasks, 2), np.int64)
-        _run(plan, gradient, indices, None, found)
-        if found[:, 0].any():
-            wrong = int(found[found[:, 0].argmax(), 1].astype(indices.dtype))
-            kind = "offsets (unsigned)" if names[1] else "positions (signed)"
-            raise ValueError(
-                f"indices must be {kind} of taps that hold data, each of its own window, "
-                f"got {wrong}"
-            )
-    kernel = ("scatter", computed.name, x.dtype.name if signed else None)
-    plan = scatter_plan(kernel, computed, view, rows, windows, indices.dtype)
-    _run(plan, gradient, indices, out, x)
+    """Scatter gradients, with the sign of `x` if it is there; `check` user's indices on the way."""
+    if plan is not None:
+        if check:
+            _check_indices(plan, gradient, indices, out)
+        else:
+            _run(plan, gradient, indices, out, x)
     return out
+
+
+def _check_indices(
+    plan: Plan, gradient: np.ndarray, indices: np.ndarray, out: np.ndarray | None
+) -> None:
+    """Check the indices a user gave; in the same run scatter to `out` if it is there."""
+    found = np.zeros((plan.tasks, 2), np.int64)
+    _run(plan, gradient, indices, out, found)
+    if found[:, 0].any():
+        wrong = int(found[found[:, 0].argmax(), 1].astype(indices.dtype))
+        kind = "offsets (unsigned)" if indices.dtype.kind == "u" else "positions (signed)"
+        raise ValueError(
+            f"indices must be {kind} of taps that hold data, each of its own window, got {wrong}"
+        )

@@ -11,16 +11,20 @@ from types import FunctionType, ModuleType
 
 import numpy as np
 
+from numpool import _powers
+from numpool._powers import power
+
 
 def bind(decorate):
-    """All functions of this module decorated for a compiler, each calling the decorated others.
+    """All functions of this module and of `_powers` decorated for a compiler, each calling the
+    decorated others.
 
     A compiled function cannot call a plain Python function, hence the copies over a namespace of
     their own.
     """
-    namespace = dict(globals())
+    namespace = {**vars(_powers), **globals()}
     bound = {}
-    for name, function in globals().items():
+    for name, function in namespace.items():
         if isinstance(function, FunctionType) and function is not bind:
             bound[name] = decorate(FunctionType(function.__code__, namespace, name))
     namespace.update(bound)
@@ -62,46 +66,19 @@ def prefers_second(a, i, b, j):
 # ---------------------------------------------------------------- Lp
 
 
-def power(x, exponent, correction):
-    """x ** (exponent + correction), x >= 0; correction is what rounding took from the exponent.
-
-    Without it, x = 1e300 and 1/3 rounded to 53 bits would cost over a hundred units in the last
-    place.
-    """
-    y = x**exponent
-    if correction != 0.0 and 0.0 < x < math.inf:
-        y *= 1.0 + correction * math.log(x)
-    return y
-
-
-def lift_lp(x, p):
-    """|x| ** p of a float64; for p = inf the magnitude, of which `larger` makes the norm.
+def lift_lp(magnitude, raised):
+    """|x| ** p of a float64, or |x| for p = inf: the magnitude as `_powers` raised it.
 
     Never 0 where x is not: a sum of 0 is one of zeros, and not of powers that are too small.
     """
-    a = abs(x)
-    if p == 1.0 or p == math.inf:
-        return a
-    if p == 2.0:
-        raised = a * a
-    elif p == 3.0:
-        raised = a * a * a
-    else:
-        raised = a**p
-    return 5e-324 if raised == 0.0 and a != 0.0 else raised
+    return 5e-324 if (raised == 0.0) & (magnitude != 0.0) else raised
 
 
-def finish_lp(total, p, inverse, correction):
-    """total ** (1 / p), where 1 / p = inverse + correction; for p = inf the total is the largest
-    magnitude or -inf.
+def finish_lp(root):
+    """The norm from the root of a sum as `_powers` took it, for p = inf from the largest magnitude:
+    -inf, that of no taps, becomes 0.
     """
-    if p == math.inf:
-        return 0.0 if total < 0.0 else total
-    if p == 1.0:
-        return total
-    if p == 2.0:
-        return math.sqrt(total)
-    return power(total, inverse, correction)
+    return 0.0 if root < 0.0 else root
 
 
 def ratio_power(a, b, exponent, correction):
@@ -124,33 +101,32 @@ def ratio_power(a, b, exponent, correction):
     return result
 
 
-def lift_lp_gradient(g, y, p, exponent, correction):
-    """What an output sends to its taps, less the tap's factor: g * y ** (1 - p), 0 where y is 0.
+def lift_lp_gradient(g, y, raised, exponent):
+    """What an output sends to its taps, less the tap's factor: g / y ** (p - 1), 0 where y is 0.
 
     NaN where a power leaves the range in which products stay exact: then `lp_gradient` is taken tap
-    by tap. exponent + correction is p - 1.
+    by tap. `raised` is y to the exponent p - 1.
     """
-    if y == 0.0:
-        return 0.0
-    if p == 1.0:
-        return g
-    factor = power(y, -exponent, -correction) if y > 0.0 else math.nan
-    u = g * factor
-    safe = (2.0**-500 <= factor <= 2.0**500) and (g == 0.0 or 2.0**-900 <= abs(u) <= 2.0**900)
-    return u if safe else math.nan
+    u = g / raised
+    size = abs(u)
+    exact = (g == 0.0) | ((size >= 2.0**-900) & (size <= 2.0**900))
+    safe = (exponent == 0.0) | (exact & (y > 0.0) & is_safe(raised))
+    u = u if safe else math.nan
+    return 0.0 if y == 0.0 else u
 
 
-def finish_lp_gradient(total, x, p, exponent, correction):
+def finish_lp_gradient(total, x, raised, exponent):
     """The gradient at x from the sum of `lift_lp_gradient` over its windows; NaN where it must be
-    taken tap by tap.
+    taken tap by tap. `raised` is |x| to the exponent p - 1.
     """
-    if x == 0.0:
-        return 0.0
-    if p == 1.0:
-        return total * sign(x)
-    factor = power(abs(x), exponent, correction)
-    safe = 2.0**-500 <= factor <= 2.0**500
-    return total * factor * sign(x) if safe else math.nan
+    safe = (exponent == 0.0) | is_safe(raised)
+    result = total * raised * sign(x) if safe else math.nan
+    return 0.0 if x == 0.0 else result
+
+
+def is_safe(factor):
+    """Whether a product of two such factors is exact to the last places."""
+    return (factor >= 2.0**-500) & (factor <= 2.0**500)
 
 
 def lp_gradient(g, x, y, exponent, correction, scale):
@@ -178,12 +154,11 @@ def lp_gradient(g, x, y, exponent, correction, scale):
     return g * sign(x) * half * half
 
 
-def scaled_norm(largest, total, p, inverse, correction, scale):
-    """The norm of taps whose sum of (|x| / largest) ** p is `total`.
+def scaled_norm(largest, total, root, inverse, correction, scale):
+    """The norm of taps whose sum of (|x| / largest) ** p is `total`, and `root` the root of that.
 
     With a scale, a norm that is no normal number comes scaled up or down, and negative.
     """
-    root = finish_lp(total, p, inverse, correction)
     roots = 1
     if root == math.inf:  # for a small p: taken in four steps, of which largest makes up for some
         root = power(total, 0.25 * inverse, 0.25 * correction)
@@ -206,11 +181,8 @@ def toward(g, x):
 
 def sign(x):
     """-1, 0 or 1; NaN of NaN."""
-    if x > 0.0:
-        return 1.0
-    if x < 0.0:
-        return -1.0
-    return x
+    below = -1.0 if x < 0.0 else x
+    return 1.0 if x > 0.0 else below
 
 
 # ---------------------------------------------------------------- number formats
@@ -264,3 +236,13 @@ def to_integer(value, lowest, highest, convert):
     if rounded >= highest:
         return convert(highest)
     return convert(rounded)
+
+
+def to_small_integer(value, lowest, highest, convert):
+    """`to_integer` for types of up to 32 bits, whose limits are floats: becomes vector
+    instructions.
+    """
+    rounded = np.rint(value)
+    rounded = rounded if rounded < highest else highest
+    rounded = rounded if rounded > lowest else lowest
+    return convert(rounded if value == value else 0.0)

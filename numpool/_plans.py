@@ -17,20 +17,23 @@ from numpool._cpu.plan import OPERANDS, PLAN
 from numpool._views import View
 from numpool._windows import Axis, Windows
 
-# A line buffer fits the first-level cache, with room for those it is combined with.
+# A line of columns fits the first-level cache, with room for those it is combined with.
 _LINE_BYTES = 32768
+# Lines that are laid out at a time.
+_BATCH_BYTES = 12288
+# A tile over whose rows windows slide fits the second-level cache.
+_TILE_BYTES = 393216
+# Small planes that are worked on together.
+_GROUP_BYTES = 16384
+# Lines of fewer elements are worse than one long line that holds all of them.
+_NARROW = 64
+_FLAT = 512
 # Bands of rows: few enough that neighbours share what they read, enough tasks to keep any number of
 # threads busy.
 _BAND_ROWS = 8
 _TASKS = 64
-# Loaded rows are kept for the next window as long as they are no more than this.
-_KEPT_ROWS = 48
-# Windows of fewer taps slide, however little they overlap.
-_FOLD_TAPS = 64
-# The box of the input that a task of the backward pass of max owns.
-_BOX_BYTES = 1 << 18
-# Offsets of windows up to this many taps are looked up.
-_PLACE_TABLE = 1 << 16
+# As many taps are folded at once (walk.py).
+_LEAF_TAPS = 9
 # Below this many bytes of work, starting threads costs more than it gains.
 _PARALLEL_BYTES = 1 << 17
 
@@ -54,15 +57,16 @@ class Divisor(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The row functions of a plan by name and arguments, None where the arrays are used as they
-    are.
+    """The row functions and the line kernel of a plan, by name and arguments.
+
+    `load` is None where source rows go to the line kernel as they are, `store` where results are
+    lines as they are. `source` is the dtype of rows that the line kernel takes, if any.
     """
 
-    load: tuple | None = None
-    load_other: tuple | None = None
-    finish: tuple | None = None
-    store: tuple | None = None
-    store_extra: tuple | None = None
+    load: tuple | None
+    store: tuple | None
+    lines: tuple
+    source: np.dtype | None = None
 
 
 def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
@@ -109,13 +113,8 @@ class _Builder:
         regular = walked.interior() if walked.spacing == 1 else range(0)
         entry["regular_first"], entry["regular_last"] = regular.start, regular.stop
 
-    def windows(
-        self,
-        view: View,
-        steps: dict[int, tuple[int, int]],
-        divisor: Divisor = Divisor(),  # noqa: B008
-    ) -> None:
-        """The forward windows; `steps` gives (position's step, offset's step) of window axes."""
+    def windows(self, view: View, divisor: Divisor) -> None:
+        """The forward windows, for what looks at single taps."""
         for name, dimension in (
             ("depth_window", view.depth),
             ("row_window", view.rows),
@@ -125,8 +124,6 @@ class _Builder:
             window = dimension.window
             for field in ("length", "kernel", "stride", "dilation", "before", "after", "outputs"):
                 entry[field] = getattr(window, field)
-            step = (1, 1) if dimension.axis is None else steps.get(dimension.axis, (1, 1))
-            entry["position_step"], entry["offset_step"] = step
             entry["count_include_pad"] = divisor.count_include_pad
             divided, share = window.interior(), float(window.kernel)
             if divisor.override is not None:
@@ -137,9 +134,10 @@ class _Builder:
             self.record["column_window"]["divisor"] = divisor.override
 
     def finished(self, kernel: tuple, rows: Rows, tasks: int, work: int) -> Plan:
-        for name, row_function in rows._asdict().items():
-            if row_function is not None:
-                self.set(**{name: library.address(*row_function)})
+        for name in ("load", "store", "lines"):
+            function = getattr(rows, name)
+            if function is not None:
+                self.set(**{name: library.address(*function)})
         return Plan(
             library.address(*kernel),
             self.record,
@@ -183,52 +181,202 @@ def _span(axis: Axis) -> int:
     return max(_most_taps(axis) - 1, 0) * axis.tap_step + 1
 
 
-class _Columns(NamedTuple):
-    """How columns are worked: windows slide along a line, or are folded one by one."""
+class _Cut(NamedTuple):
+    """How the work is cut and done: see the fields of the same names in _cpu/plan.py."""
 
-    slide: bool
+    slide_rows: bool
+    slide_columns: bool
+    flat: bool
+    group: int
+    bands: int
+    band_rows: int
     tiles: int
     tile_columns: int
     blocks: int
     block_channels: int
-    fold_taps: int
-    line_size: int
+    batch_rows: int
+    pitch: int
+    result_pitch: int
+    laid_size: int
+    result_size: int
+    slid_size: int
+    spare_size: int
+    loaded_size: int
+    level_size: int
+    fold_columns: int
+    line_spacing: int
 
 
-def _cut_columns(column: Axis, channels: int, limit: int) -> _Columns:
-    """The cut of output columns and channels into pieces whose line has about `limit` elements."""
+def _passes(kernel: int) -> int:
+    """About how many passes sliding takes over its line."""
+    return 2 * math.ceil(math.log(kernel + 1, 3))
+
+
+def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, int]:
+    """Whether windows slide along columns; output columns and channels of a line of about `limit`
+    elements.
+    """
     reach, stride, outputs = column.reach, column.stride, column.outputs
     short = reach * channels <= limit
     if short:
-        # Long windows that hardly overlap are folded one by one: one pass, where sliding takes one
-        # for each factor of 3.
-        alone = channels == 1 and column.kernel >= _FOLD_TAPS and stride * 2 >= column.kernel
-        slide = stride <= 4 * reach + 8 and not alone
+        slide = stride <= 4 * reach + 8
     else:
-        passes = 2 * math.ceil(math.log(column.kernel + 1, 3))
-        sliding = passes * ((outputs - 1) * stride + reach)
+        sliding = _passes(column.kernel) * ((outputs - 1) * stride + reach)
         slide = stride * 4 < reach and sliding < outputs * _most_taps(column)
     if slide:
         block = channels if short else min(channels, max(16, limit // reach))
         tile = max((limit // block - reach) // stride + 1, 4 * reach // stride, 1)
-        fold_taps = 0
     else:
         block = min(channels, 256)
         tile = max(limit // block, 1)
-        fold_taps = max(limit // (column.tap_step * block), 1)
     tiles = -(-outputs // tile)
-    tile = -(-outputs // tiles)
-    if slide:
-        line = max((tile - 1) * stride + reach, tile) * block
+    return slide, -(-outputs // tiles), block
+
+
+def _slides_over_rows(row: Axis, width: int, converted: bool, budget: int) -> bool:
+    """Whether windows are slid over the rows of a tile, where folding takes each window's rows
+    anew.
+    """
+    overlap = row.stride < row.reach and row.kernel > 1
+    if not overlap or row.spacing > 1 or row.reach * _NARROW > budget:
+        return False
+    return converted or width < _NARROW or row.kernel > 5 + 2 * row.stride
+
+
+def _cut(
+    items: int, depth: Axis, row: Axis, column: Axis, channels: int, itemsize: int, converted: bool
+) -> _Cut:
+    """The cut of a walk; `converted` tells whether rows are not accumulators as they are."""
+    slide, tile, block = _cut_columns(column, channels, _LINE_BYTES // itemsize)
+    budget = _TILE_BYTES // itemsize
+    slide_rows = slide and _slides_over_rows(row, column.length * channels, converted, budget)
+    if slide_rows:
+        # A tile of lines stays in the cache, a good part of it not shared with its neighbours.
+        lines = 2 * row.reach + _BAND_ROWS * row.stride
+        tile = min(tile, max(budget // (lines * block), column.reach // column.stride, 1))
+    tiles = -(-column.outputs // tile)
+    tile = -(-column.outputs // tiles)
+    blocks = -(-channels // block)
+    reach = (tile - 1) * column.stride + column.reach
+
+    # Rows of one line: as far apart as padding needs to be, and as strides divide.
+    pitch = reach
+    flat = False
+    if slide and tiles == 1 and blocks == 1:
+        before = min(max(column.before, 0), reach)
+        after = max(reach - before - column.length, 0)
+        flat_pitch = column.length + max(before, after)
+        flat_pitch = -(-flat_pitch // column.stride) * column.stride
+        wide = flat_pitch * channels > _FLAT or flat_pitch > 1.25 * tile * column.stride + 2
+        flat = row.outputs > 1 and not wide
+        pitch = flat_pitch if flat else reach
+    result_pitch = (pitch // column.stride if flat else tile) * block
+    laid_pitch = pitch * block
+
+    pieces = items * depth.outputs * tiles * blocks
+    bands = 1
+    if pieces < _TASKS:
+        bands = max(1, min(-(-_TASKS // pieces), row.outputs // _BAND_ROWS))
+    band_rows = -(-row.outputs // bands)
+    if slide_rows:
+        most = (budget // result_pitch - row.reach) // row.stride + 1
+        band_rows = min(band_rows, max(most, 1))
+    bands = -(-row.outputs // band_rows)
+    lines = band_rows
+    group = 1
+    if slide_rows:
+        lines = (band_rows - 1) * row.stride + row.reach
+        if flat and bands == 1:
+            group = max(1, min(_GROUP_BYTES // (lines * laid_pitch * itemsize), pieces // _TASKS))
+    if flat and slide_rows:
+        batch_rows = group * lines
     else:
-        # The line of taps, the results, and a stack of as many channels as a tree can be deep.
-        line = max((fold_taps - 1) * column.tap_step + 1, tile, 64) * block
-    line = -(-line // 16) * 16
-    return _Columns(slide, tiles, tile, -(-channels // block), block, fold_taps, line)
+        batch_rows = max(1, min(lines, _BATCH_BYTES // (laid_pitch * itemsize)))
+
+    depth_taps, row_taps = _most_taps(depth), _most_taps(row)
+    fold_columns = 0
+    line = laid_pitch
+    if not slide:
+        fold_columns = max(_LINE_BYTES // itemsize // (column.tap_step * block), 1)
+        line = ((fold_columns - 1) * column.tap_step + 1) * block
+        laid_pitch = line
+    before = min(max(column.before, 0), reach)
+    laid = batch_rows * laid_pitch + (before * block if slide else 0)
+    results = (batch_rows if flat or not slide_rows else lines) * result_pitch
+    if not slide:
+        results = tile * block
+    window = batch_rows * laid_pitch + before * block if flat else laid_pitch
+    slid = 0
+    if slide_rows:
+        slid = batch_rows * result_pitch if flat else band_rows * tile * block
+    elif not slide:
+        slid = 64 * block  # a stack of pieces: more levels than a tree can have
+    spare = 4 * window
+    if row_taps > 1:
+        leaves = depth_taps * -(-row_taps // _LEAF_TAPS)
+    else:
+        leaves = -(-depth_taps // _LEAF_TAPS)
+    return _Cut(
+        slide_rows=slide_rows,
+        slide_columns=slide,
+        flat=flat,
+        group=group,
+        bands=bands,
+        band_rows=band_rows,
+        tiles=tiles,
+        tile_columns=tile,
+        blocks=blocks,
+        block_channels=block,
+        batch_rows=batch_rows,
+        pitch=laid_pitch,
+        result_pitch=result_pitch,
+        laid_size=_rounded(laid),
+        result_size=_rounded(results),
+        slid_size=_rounded(slid),
+        spare_size=_rounded(spare),
+        loaded_size=_rounded(_LEAF_TAPS * line),
+        level_size=_rounded((leaves.bit_length() + 1) * line) if leaves > 1 else 0,
+        fold_columns=fold_columns,
+        line_spacing=column.spacing if slide else 1,
+    )
+
+
+def _rounded(size: int) -> int:
+    """The size of a buffer that lets the next one start at a cache line."""
+    return -(-size // 64) * 64
+
+
+class Codes(NamedTuple):
+    """How the indices of an arg-max are counted: what a tap, and an output's place, add along
+    (depth, row, column); the index of the first tap of the first window.
+    """
+
+    taps: tuple[int, ...]
+    outputs: tuple[int, ...]
+    base: int
+
+
+def index_codes(view: View, windows: Windows, offsets: bool) -> Codes:
+    """Positions in the input, or offsets in the window, as the walk over a view counts them."""
+    steps = position_steps(windows)
+    taps, outputs, base = [], [], 0
+    for dimension in (view.depth, view.rows, view.columns):
+        window = dimension.window
+        trimmed = window.trimmed()
+        position, offset = (0, 0) if dimension.axis is None else steps[dimension.axis]
+        if offsets:
+            skipped = (window.before - trimmed.before) // window.dilation
+            taps.append(_wrapped(offset))
+            outputs.append(0)
+            base += skipped * offset
+        else:
+            taps.append(_wrapped(position * window.dilation))
+            outputs.append(_wrapped(position * window.stride))
+            base -= position * trimmed.before
+    return Codes(tuple(taps), tuple(outputs), _wrapped(base))
 
 
 def walk_plan(
-    kernel: tuple,
     dtype: np.dtype,
     view: View,
     rows: Rows,
@@ -236,140 +384,68 @@ def walk_plan(
     numbers: dict[str, float],
     *,
     backward: bool = False,
-    steps: dict[int, tuple[int, int]] | None = None,
+    codes: Codes | None = None,
 ) -> Plan:
-    """The plan of a walk with the given kernel, which computes in `dtype`.
+    """The plan of a walk that computes in `dtype`.
 
     `backward` walks the adjoint windows: view's source is the incoming gradient and its out the
-    gradient of the input.
+    gradient of the input. `codes` are for a kernel of pairs.
     """
     builder = _Builder(view)
     forward = (view.depth.window, view.rows.window, view.columns.window)
-    depth, row, column = ((a.adjoint() if backward else a).trimmed() for a in forward)
+    axes = [(a.adjoint() if backward else a).trimmed() for a in forward]
+    depth, row, column = axes
     channels = view.channels.window.length
-    cut = _cut_columns(column, channels, _LINE_BYTES // dtype.itemsize)
-
-    taps = max(_most_taps(depth) * _most_taps(row), 1)
-    leaves = -(-taps // 3)
-    keep = cut.slide and taps > 1 and _span(depth) * _span(row) <= _KEPT_ROWS
+    loaded = rows.source is None or not _dense(view, 0, rows.source)
+    converted = loaded or rows.load != ("load", dtype.name, dtype.name)
     items = _items(view)
-    pieces = items * depth.outputs * cut.tiles * cut.blocks
-    bands = 1
-    if pieces < _TASKS:
-        bands = max(1, min(-(-_TASKS // pieces), row.outputs // _BAND_ROWS))
-    band_rows = -(-row.outputs // bands)
-    bands = -(-row.outputs // band_rows)
-
-    for name, axis in (("depth", depth), ("row", row), ("column", column)):
+    cut = _cut(items, depth, row, column, channels, dtype.itemsize, converted)
+    loaded = loaded or cut.blocks > 1  # a row of a block of channels is in pieces
+    same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
+    out_rows = same and _dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
+    out_lines = out_rows and cut.slide_columns
+    if cut.flat:
+        # Of a line of rows, the results are a line of rows only if there is nothing between them.
+        exact = cut.result_pitch * dtype.itemsize == view.rows.strides[2]
+        exact = exact and cut.result_pitch == cut.tile_columns * channels
+        out_lines = out_lines and exact and not cut.slide_rows
+    source_lines = (
+        not loaded
+        and not converted
+        and codes is None
+        and not cut.slide_rows
+        and depth.kernel == row.kernel == 1
+        and row.before == depth.before == 0
+        and row.interior() == range(row.outputs)
+        and column.interior() == range(column.outputs)
+        and view.rows.strides[0] % dtype.itemsize == 0
+        and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * dtype.itemsize)
+    )
+    for i, (name, axis) in enumerate((("depth", depth), ("row", row), ("column", column))):
         builder.axis(name, axis)
-    builder.windows(view, steps or {}, divisor)
+        if codes is not None:
+            builder.record[name]["code"] = codes.taps[i]
+            builder.record[f"{name}_window"]["index_step"] = codes.outputs[i]
+    builder.windows(view, divisor)
     builder.set(
+        items=items,
         channels=channels,
-        bands=bands,
-        band_rows=band_rows,
-        levels=leaves.bit_length() + 1,
-        kept_depths=_span(depth) if keep else 0,
-        kept_rows=_span(row) if keep else 0,
-        line_spacing=column.spacing if cut.slide else 1,
+        itemsize=dtype.itemsize,
+        pairs=codes is not None,
+        source_lines=source_lines,
+        out_lines=out_lines,
+        index_base=codes.base if codes is not None else 0,
         **cut._asdict(),
         **numbers,
     )
-    if cut.blocks == 1 and rows.load == ("load", dtype.name, dtype.name) and _dense(view, 0, dtype):
+    if not loaded:
         rows = rows._replace(load=None)
-    if (
-        cut.blocks == 1
-        and rows.store == ("store", dtype.name, dtype.name)
-        and _dense(view, 2, dtype)
-    ):
+    if out_rows:
         rows = rows._replace(store=None)
+    groups = -(-items // cut.group)
+    tasks = groups * depth.outputs * cut.bands * cut.tiles * cut.blocks
+    taps = max(_most_taps(depth) * _most_taps(row), 1)
     outputs = items * depth.outputs * row.outputs * column.outputs * channels
     work = outputs * taps * dtype.itemsize
-    return builder.finished(kernel, rows, pieces * bands, work)
-
-
-def _place_table(view: View, steps: dict[int, tuple[int, int]], taps: int) -> np.ndarray:
-    """What each offset adds to the place of its window's first tap."""
-    offsets = np.arange(taps)
-    table = np.zeros(taps, np.int64)
-    along = 1
-    for dimension in (view.columns, view.rows, view.depth):
-        window = dimension.window
-        if dimension.axis is not None:
-            tap = offsets // steps[dimension.axis][1] % window.kernel
-            table += tap * window.dilation * along
-        along *= window.length
-    return table
-
-
-def _in_order(view: View, steps: dict[int, tuple[int, int]]) -> bool:
-    """Whether positions are counted in the order in which the engine walks."""
-    along = 1
-    for dimension in (view.columns, view.rows, view.depth):
-        if dimension.axis is not None and steps[dimension.axis][0] != along:
-            return False
-        along *= dimension.window.length
-    return True
-
-
-def scatter_plan(
-    kernel: tuple,
-    dtype: np.dtype,
-    view: View,
-    rows: Rows,
-    windows: Windows,
-    indices: np.dtype,
-) -> Plan:
-    """The plan of a scatter to `indices`, offsets if unsigned, or of their check.
-
-    `dtype` is what gradients are summed in; see scatter.py.
-    """
-    builder = _Builder(view)
-    depth, row, column = view.depth.window, view.rows.window, view.columns.window
-    channels = view.channels.window.length
-    steps = position_steps(windows)
-    # Boxes that are one range of places: whole rows before many rows, whole planes before many.
-    limit = _BOX_BYTES // dtype.itemsize
-    block = min(channels, 1024)
-    tile = max(min(column.length, limit // block), 1)
-    band_rows = slab = 1
-    if tile == column.length:
-        band_rows = max(min(row.length, limit // (block * tile)), 1)
-        if band_rows == row.length:
-            slab = max(min(depth.length, limit // (block * tile * band_rows)), 1)
-    blocks, tiles = -(-channels // block), -(-column.length // tile)
-    bands, slabs = -(-row.length // band_rows), -(-depth.length // slab)
-    # The outputs whose windows may reach into a tile.
-    reached = min((tile + column.reach) // column.stride + 2, column.outputs)
-    nowhere = -1
-    if indices.kind == "u":
-        taps = math.prod(w.kernel for w in windows.windows)
-        index_limit = _wrapped(min(taps, 2**64 - 1))
-        if indices.itemsize < 8:  # as int64, uint64's largest value, its marker, is -1 too
-            nowhere = int(np.iinfo(indices).max)
-        direct = 0
-        if taps <= _PLACE_TABLE:
-            direct = builder.table(_place_table(view, steps, taps))
-    else:
-        index_limit = math.prod(w.length for w in windows.windows)
-        direct = int(_in_order(view, steps))
-    builder.set(
-        channels=channels,
-        bands=bands,
-        band_rows=band_rows,
-        tiles=tiles,
-        tile_columns=tile,
-        blocks=blocks,
-        block_channels=block,
-        slabs=slabs,
-        slab_depths=slab,
-        box_size=block * tile * band_rows * slab,
-        line_size=reached * block,
-        nowhere=nowhere,
-        index_limit=index_limit,
-        direct_places=direct,
-    )
-    builder.windows(view, steps)
-    items = _items(view)
-    tasks = items if kernel[0] == "check" else items * slabs * bands * tiles * blocks
-    work = depth.outputs * row.outputs * column.outputs * channels * items * dtype.itemsize
+    kernel = ("walk" if cut.slide_columns else "walk_long_windows",)
     return builder.finished(kernel, rows, tasks, work)

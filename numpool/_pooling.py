@@ -6,6 +6,7 @@ generic ones.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+@functools.cache
 def _calls() -> Any:
     """The calls module. It brings in numba, which takes longer than all the rest, so the first call
     does.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpool._plans import Divisor, Rows
+from numpool._powers import FORMS
 from numpool._views import FLOATS, INTEGERS, is_supported
 from numpool._windows import Windows, as_flag
 
@@ -23,11 +24,10 @@ _FLOAT32_DIVISORS = (2.0**-100, 2.0**100)
 
 
 class Forward(NamedTuple):
-    """How a forward pass is done: kernel, the dtype it computes in, the dtypes of results, row
-    functions, numbers.
+    """How a forward pass is done: the dtype it computes in, the dtypes of results, the kernel of
+    lines and the row functions, numbers.
     """
 
-    kernel: tuple
     computed: np.dtype
     dtype: np.dtype
     indices: np.dtype | None
@@ -90,6 +90,18 @@ def average_type(source: np.dtype, result: np.dtype, divisor: Divisor) -> np.dty
     return _FLOAT64
 
 
+def _exact_sums(x: np.dtype, taps: int) -> np.dtype | None:
+    """The smallest integer type that holds sums of `taps` elements of a small integer type."""
+    if x.kind not in "iu" or x.itemsize > 2:
+        return None
+    limits = np.iinfo(x)
+    for kind in (np.uint16 if x.kind == "u" else np.int16, np.int32):
+        sums = np.iinfo(kind)
+        if taps * limits.max <= sums.max and taps * limits.min >= sums.min:
+            return np.dtype(kind)
+    return None
+
+
 def _computed_max(x: np.dtype) -> np.dtype:
     if x == np.float16:
         return _FLOAT32
@@ -104,36 +116,61 @@ def offset_dtype(windows: Windows) -> np.dtype:
     for kind in (np.uint8, np.uint16, np.uint32):
         if taps <= np.iinfo(kind).max:
             return np.dtype(kind)
-    if taps < 2**64:
+    if taps <= 2**62:  # as far as codes reach: see _cpu/loops.py
         return np.dtype(np.uint64)
-    raise ValueError(f"kernel_size has too many taps for offsets of 64 bits: {taps}")
+    raise ValueError(f"kernel_size has too many taps for offsets: {taps} are more than 2**62")
+
+
+# Codes are below this, for each width of theirs: see _cpu/loops.py.
+_CODES = 2**30
+
+
+def _lanes(computed: np.dtype, codes: int) -> np.dtype:
+    """The type of values beside the codes of an arg-max, which are as wide; `codes` is a bound of
+    theirs.
+    """
+    narrow = np.float32 if computed.kind == "f" else np.int32
+    if codes < _CODES and np.can_cast(computed, narrow):
+        return np.dtype(narrow)
+    wide = np.float64 if computed.kind == "f" else np.int64
+    return np.dtype(wide) if np.can_cast(computed, wide) else computed
+
+
+def _rows(x: np.dtype, computed: np.dtype, store: tuple, lines: tuple) -> Rows:
+    """Rows whose elements are accumulators as they are, or become so by loading."""
+    source = x if x == computed else None
+    return Rows(("load", x.name, computed.name), store, lines, source)
 
 
 def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     computed = _computed_max(x)
-    name = computed.name
     # Bool is loaded as bool, which makes 1 of all true bytes, and stored as the bytes it is.
-    stored = name if x == np.bool_ else x.name
-    rows = Rows(load=("load", x.name, name), store=("store", name, stored))
+    stored = computed.name if x == np.bool_ else x.name
     if isinstance(return_indices, str):
         if return_indices != "offset":
             raise ValueError(
                 f'return_indices must be True, False or "offset", got {return_indices!r}'
             )
         indices = offset_dtype(windows)
-        rows = rows._replace(store_extra=("store_positions", indices.name, True))
+        codes = math.prod(w.kernel for w in windows.windows)
     elif as_flag("return_indices", return_indices):
         indices = np.dtype(np.int64)
-        rows = rows._replace(store_extra=("store_positions", indices.name, False))
+        # From the first tap of a window to its last, padding included.
+        codes = math.prod(w.length + w.before + w.after for w in windows.windows)
     else:
-        return Forward(("max", name), computed, x, None, rows, Divisor(), {})
-    return Forward(("argmax", name), computed, x, indices, rows, Divisor(), {})
+        rows = _rows(x, computed, ("store", computed.name, stored), ("max", computed.name))
+        return Forward(computed, x, None, rows, Divisor(), {})
+    lanes = _lanes(computed, codes)
+    store = ("store_pairs", lanes.name, stored, indices.name)
+    rows = _rows(x, lanes, store, ("argmax", lanes.name))
+    return Forward(lanes, x, indices, rows, Divisor(), {})
 
 
 def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
     """The largest |x| and its position: where the gradient of the L-inf norm goes."""
     rule = _max(x, windows, True)
-    rows = rule.rows._replace(load=("load_power", x.name, rule.computed.name))
+    load = ("load_power", x.name, rule.computed.name, "itself")
+    rows = rule.rows._replace(load=load, source=None)
     return rule._replace(rows=rows, numbers={"p": math.inf})
 
 
@@ -142,25 +179,64 @@ def _avg(
 ) -> Forward:
     result = _result_dtype(dtype, x, INTEGERS + FLOATS, "a floating point or integer dtype")
     by = divisor(count_include_pad, divisor_override)
+    sums = _exact_sums(x, math.prod(w.kernel for w in windows.windows))
+    if sums is not None:
+        # An 8-bit quotient of such integers lies 1/512 off a half or is one: float32 tells.
+        quotient = _FLOAT32 if sums.itemsize == 2 and by.override is None else _FLOAT64
+        if result.itemsize > 1 or result.kind == "f":
+            quotient = _FLOAT64
+        store = ("store_average", sums.name, result.name, quotient.name)
+        lines = ("sum_of", sums.name, x.name)
+        rows = Rows(("load", x.name, sums.name), store, lines, x)
+        return Forward(sums, result, None, rows, by, {})
     computed = average_type(x, result, by)
-    rows = Rows(
-        load=("load", x.name, computed.name),
-        finish=("divide", computed.name),
-        store=("store", computed.name, result.name),
-    )
-    return Forward(("sum", computed.name), computed, result, None, rows, by, {})
+    store = ("store_average", computed.name, result.name, computed.name)
+    rows = _rows(x, computed, store, ("sum", computed.name))
+    return Forward(computed, result, None, rows, by, {})
 
 
-def _lp(x: np.dtype, windows: Windows, p: Any, dtype: Any, scale: float = 0.0) -> Forward:
+def power_form(exponent: Fraction, *dtypes: np.dtype) -> str:
+    """The function of _powers.py that raises to an exponent, in calls of these dtypes."""
+    short = all(dtype.char in "ef" for dtype in dtypes)
+    return FORMS.get(exponent, "short_power" if short else "power")
+
+
+# Forms of powers that are the same for every exponent that takes them.
+_EXPONENT_FREE = ("itself", "square", "cube")
+
+
+def _lp(
+    x: np.dtype,
+    windows: Windows,
+    p: Any,
+    dtype: Any,
+    scale: float = 0.0,
+    needed: np.dtype | None = None,
+) -> Forward:
+    """`needed` has the digits that the result must have, if not those of its dtype."""
     p = exponent(p)
     result = _result_dtype(dtype, x, FLOATS, "a floating point dtype")
-    rows = Rows(
-        load=("load_power", x.name, "float64"),
-        finish=("root", x.name),
-        store=("store", "float64", result.name),
-    )
-    kernel = ("max" if p == math.inf else "sum", "float64")
-    return Forward(kernel, _FLOAT64, result, None, rows, Divisor(), _lp_numbers(p, x, scale))
+    numbers = _lp_numbers(p, x, scale)
+    if p == math.inf:
+        lift = root = "itself"
+    else:
+        lift = power_form(Fraction(p), x, needed or result)
+        root = power_form(1 / Fraction(p), x, needed or result)
+    own = x.char in "fd" and result == x and scale == 0.0
+    # Sums of float32 may exceed float32 only where the result does; see store_root.
+    computed = x if own and lift == "itself" else _FLOAT64
+    store: tuple = ("store_root", x.name, result.name, computed.name, root)
+    lines: tuple = ("max" if p == math.inf else "sum", computed.name)
+    source = None
+    if own and lift in _EXPONENT_FREE:
+        lines = (f"{lines[0]}_of", computed.name, x.name, lift)
+        source = x
+        if p == math.inf:
+            store = ("store", computed.name, result.name)
+        elif computed == _FLOAT32:
+            numbers["low"], numbers["high"] = 0.0, 2.0**126
+    rows = Rows(("load_power", x.name, computed.name, lift), store, lines, source)
+    return Forward(computed, result, None, rows, Divisor(), numbers)
 
 
 def _lost(exact: Fraction, rounded: float) -> float:

@@ -26,6 +26,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core import caching, compiler, config, registry, serialize
+from numba.core.runtime import rtsys
 
 logger = logging.getLogger("numpool")
 
@@ -95,7 +96,8 @@ def _digest() -> str:
         repr((config.BOUNDSCHECK, config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)),
     ]
     digest = hashlib.sha256("\n".join(map(str, facts)).encode())
-    for path in sorted([*_PACKAGE.joinpath("_cpu").glob("*.py"), _PACKAGE / "_operators.py"]):
+    formulas = [_PACKAGE / "_operators.py", _PACKAGE / "_powers.py"]
+    for path in sorted([*_PACKAGE.joinpath("_cpu").glob("*.py"), *formulas]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -128,7 +130,7 @@ class KernelCache(caching._Cache):
 
     def load_overload(self, sig, target_context):
         """The compiled kernel, None if it is not there, cut short or garbled."""
-        target_context.refresh()
+        rtsys.initialize(target_context)
         compiled = self._load(target_context)
         if compiled is None:
             logger.info("compiling %s", self._name)

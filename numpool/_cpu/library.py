@@ -11,7 +11,19 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
-from numpool._cpu import launch, lp_rows, rows, scatter, walk
+from numpool._cpu import (
+    compiling,
+    launch,
+    lines,
+    locate,
+    long_windows,
+    lp_rows,
+    rows,
+    scatter,
+    scatter_lines,
+    scatter_taps,
+    walk,
+)
 from numpool._cpu.cache import KernelCache
 
 # (plan, source, other, out, extra, first task, last task), returns the number of tasks done.
@@ -26,48 +38,57 @@ def _computed(dtype: str) -> Any:
     return rows.stored_type(np.dtype(dtype))
 
 
-def _max(dtype: str) -> Callable:
+def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Callable:
     computed = _computed(dtype)
-    return walk.make_walk(
-        rows.scalar.larger, True, computed(_lowest(np.dtype(dtype))), computed, False
+    identity = computed(_lowest(np.dtype(dtype)) if overlap else 0)
+    return lines.make_lines(getattr(rows.scalar, combine), identity, computed, overlap, pairs)
+
+
+def _converting(combine: str, dtype: str, source: str, form: str | None = None) -> Callable:
+    """Lines of accumulators made from source rows on the way: converted, or powers."""
+    computed = _computed(dtype)
+    convert = rows.lifter(source, computed, form)
+    return lines.make_lines(
+        getattr(rows.scalar, combine),
+        computed(0),
+        computed,
+        combine == "larger",
+        source=rows.stored_type(source),
+        convert=convert,
     )
-
-
-def _argmax(dtype: str) -> Callable:
-    computed = _computed(dtype)
-    identity = computed(_lowest(np.dtype(dtype)))
-    return walk.make_walk(rows.scalar.prefers_second, True, identity, computed, True)
-
-
-def _sum(dtype: str) -> Callable:
-    computed = _computed(dtype)
-    return walk.make_walk(rows.scalar.add, False, computed(0), computed, False)
-
-
-def _optional(dtype: str | None) -> np.dtype | None:
-    return None if dtype is None else np.dtype(dtype)
 
 
 # Family: (maker of the function, its signature). A kernel is a family and the names of its types
 # and options.
 _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
-    "max": (_max, WALK_SIGNATURE),
-    "argmax": (_argmax, WALK_SIGNATURE),
-    "sum": (_sum, WALK_SIGNATURE),
-    "scatter": (lambda w, x: scatter.make_scatter(_computed(w), _optional(x)), WALK_SIGNATURE),
-    "check": (scatter.make_check, WALK_SIGNATURE),
+    "walk": (lambda: walk.walk, WALK_SIGNATURE),
+    "walk_long_windows": (lambda: long_windows.walk_long_windows, WALK_SIGNATURE),
+    "max": (lambda d: _lines("larger", True, d), lines.SIGNATURE),
+    "argmax": (lambda d: _lines("prefers_second", True, d, True), lines.SIGNATURE),
+    "sum": (lambda d: _lines("add", False, d), lines.SIGNATURE),
+    "sum_of": (lambda *names: _converting("add", *names), lines.SIGNATURE),
+    "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
+    "scatter": (lambda w, far: scatter.make_scatter(_computed(w), far), WALK_SIGNATURE),
+    "locate": (locate.make_locate, locate.LOCATE),
+    "load_line": (lambda d, w: scatter_lines.make_load(d, _computed(w)), scatter_lines.LOAD),
+    "sign_line": (lambda d, w: scatter_lines.make_sign(d, _computed(w)), scatter_lines.SIGN),
+    "add_taps": (lambda w: scatter_taps.make_add_taps(_computed(w)), scatter_taps.ADD_TAPS),
+    "store_box": (lambda w, d: scatter_lines.make_store(_computed(w), d), scatter_lines.STORE),
     "load": (lambda d, w: rows.make_load(d, _computed(w)), rows.SIGNATURE),
-    "load_power": (lambda d, w: rows.make_load(d, _computed(w), lifted=True), rows.SIGNATURE),
-    "load_places": (scatter.make_load_places, rows.SIGNATURE),
-    "load_gradient": (
-        lambda d, y, w: rows.make_load_gradient(d, _optional(y), _computed(w)),
+    "load_power": (lambda d, w, form: rows.make_load(d, _computed(w), form), rows.SIGNATURE),
+    "load_gradient": (lambda d, w: rows.make_load_gradient(d, _computed(w)), rows.SIGNATURE),
+    "load_root_gradient": (lp_rows.make_load_root_gradient, rows.SIGNATURE),
+    "store": (lambda w, d: rows.make_store(_computed(w), d), rows.SIGNATURE),
+    "store_average": (
+        lambda w, d, q: rows.make_store(_computed(w), d, _computed(q)),
         rows.SIGNATURE,
     ),
-    "store": (lambda w, d: rows.make_store(_computed(w), d), rows.SIGNATURE),
-    "store_positions": (rows.make_store_positions, rows.SIGNATURE),
-    "divide": (lambda w: rows.make_divide(_computed(w)), rows.SIGNATURE),
-    "root": (lp_rows.make_finish_lp, rows.SIGNATURE),
-    "root_gradient": (lp_rows.make_finish_lp_gradient, rows.SIGNATURE),
+    "store_pairs": (lambda w, d, i: rows.make_store_pairs(_computed(w), d, i), rows.SIGNATURE),
+    "store_root": (
+        lambda x, d, w, form: lp_rows.make_store_root(x, d, _computed(w), form),
+        rows.SIGNATURE,
+    ),
+    "store_root_gradient": (lp_rows.make_store_root_gradient, rows.SIGNATURE),
 }
 
 # Compiled kernels, by family and arguments. They live as long as the process: plans hold their
@@ -97,7 +118,8 @@ def _compile(key: tuple) -> CFunc:
         make(*args), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
     )
     kernel._cache = KernelCache(_name(key))  # type: ignore[attr-defined]
-    kernel.compile()
+    with compiling.quickly():
+        kernel.compile()
     _compiled[key] = kernel
     return kernel
 
@@ -109,12 +131,11 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
 
     windows = windows_of((2,), 1, 2, None, 0, 1, False, None)
     options: dict[str, tuple] = {"max": (False,), "avg": (True, None, None), "lp": (2.0, None)}
-    kernels: dict[tuple, None] = {}
+    kernels: dict[tuple, None] = {("walk",): None}
     for operator in operators:
         for dtype in dtypes:
             rule = _rules.FORWARD[operator](np.dtype(dtype), windows, *options[operator])
-            kernels[rule.kernel] = None
-            kernels.update((row, None) for row in rule.rows if row is not None)
+            kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
     return list(kernels)
 
 

@@ -1,324 +1,129 @@
-"""Lines of accumulators and the loops over them: the only hot loops of the engine.
+"""The line kernel of an operator: all that is done to accumulators, behind one address.
 
-A line is an array or, for arg-max, a pair (values, positions) of arrays; each function here takes
-either, so that all that is built of them serves both. `combine` is the operator's scalar function:
-of two values it makes one, and of two (value, position) it tells whether the second is preferred.
-Lines have exactly the length that is worked on.
-
-Loops over pairs combine two lines at a time: with three, LLVM's overlap checks are too many and the
-loop stays scalar (1.4 ns an element instead of 0.2).
+The walk (walk.py) knows no operator and no type: it lays out lines in its buffers and calls this
+kernel for what is to be done to them, `operation` first. So the walk is compiled once, and an
+operator with its type costs little more than its loops. A call costs some 3 ns.
 """
 
+import numpy as np
 from numba import types
-from numba.extending import overload
 
-from numpool._cpu.memory import OPTIONS, piece
+from numpool._cpu.loops import itemsize_of, pair_loops, value_loops
+from numpool._cpu.memory import function
+from numpool._cpu.windowing import make_windowing
 
-# Later than every position: what a pair holds where there is no data.
-NO_POSITION = 2**63 - 1
+# Of NumPy's type, since numba would compile a caller anew for each literal argument.
+FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, SLIDE_ROWS, REDUCE = np.arange(8)
 
-_INLINE = {**OPTIONS, "forceinline": True}
-
-
-def _is_pair(line):
-    return isinstance(line, types.BaseTuple)
+# The operation and its arguments; those that an operation does not have are 0.
+SIGNATURE = types.void(*[types.int64] * 16)
 
 
-def part(line, start, size):
-    """The piece of a line."""
+def make_fold(lifts, dtype, source):
+    """The function that folds rows of type `source` into lines."""
+    lift, lift_two, lift_three, lift_into, lift_two_into = lifts
+    itemsize, source_itemsize = itemsize_of(dtype), itemsize_of(source)
+
+    @function
+    def fold(
+        target, pitch, rows, size, source, source_pitch,
+        depth_taps, depth_step, row_taps, row_step, depth_code, row_code, code, distance,
+    ):  # fmt: skip
+        """Fold the taps (depth_taps x row_taps) of some rows: three source rows a pass, in the
+        order of depth, then row. Steps and the source's pitch are in bytes.
+        """
+        if pitch == size and source_pitch == size * source_itemsize:
+            size, rows = size * rows, 1
+        taps = depth_taps * row_taps
+        depth = row = done = 0
+        while done < taps:
+            # Where the next three taps are, and their codes.
+            together = min(3, taps - done)
+            a = b = c = source
+            a_code = b_code = c_code = code
+            for _ in range(together):
+                a, b, c = b, c, source + depth * depth_step + row * row_step
+                a_code, b_code, c_code = b_code, c_code, code + depth * depth_code + row * row_code
+                row += 1
+                if row == row_taps:
+                    row = 0
+                    depth += 1
+            for r in range(rows):
+                out = (target + r * pitch * itemsize, size)
+                x, y, z = (
+                    (a + r * source_pitch, size),
+                    (b + r * source_pitch, size),
+                    (c + r * source_pitch, size),
+                )
+                if done == 0:
+                    if together == 3:
+                        lift_three(out, x, y, z, a_code, b_code, c_code, distance)
+                    elif together == 2:
+                        lift_two(out, y, z, b_code, c_code, distance)
+                    else:
+                        lift(out, z, c_code, distance)
+                else:
+                    if together == 3:
+                        lift_into(out, x, a_code, distance)
+                    if together >= 2:
+                        lift_two_into(out, y, z, b_code, c_code, distance)
+                    else:
+                        lift_into(out, z, c_code, distance)
+            done += together
+
+    return fold
 
 
-@overload(part, jit_options=_INLINE)
-def _part(line, start, size):
-    if _is_pair(line):
-        return lambda line, start, size: (
-            piece(line[0], start, size),
-            piece(line[1], start, size),
-        )
-    return lambda line, start, size: piece(line, start, size)
+def make_lines(combine, identity, dtype, overlap, pairs=False, source=None, convert=None):
+    """The kernel for an operator that computes in a numba type, on plain values or pairs.
 
-
-def length(line):
-    """The number of accumulators in a line."""
-
-
-@overload(length, jit_options=_INLINE)
-def _length(line):
-    if _is_pair(line):
-        return lambda line: line[0].size
-    return lambda line: line.size
-
-
-def fill(line, identity):
-    """Set every accumulator to that of no data."""
-
-
-@overload(fill, jit_options=_INLINE)
-def _fill(line, identity):
-    if _is_pair(line):
-
-        def fill(line, identity):
-            values, positions = line
-            for i in range(values.size):
-                values[i] = identity
-            for i in range(values.size):
-                positions[i] = NO_POSITION
-
-    else:
-
-        def fill(line, identity):
-            for i in range(line.size):
-                line[i] = identity
-
-    return fill
-
-
-def lift(combine, target, rows, first, second, third, bases, column_positions):
-    """Set target to the combination of 1, 2 or 3 (`rows`) source rows.
-
-    For pairs, the position of row r's element i is bases[r] + column_positions[i].
+    Elements of rows of type `source` become accumulators by `convert`, if they are not.
     """
-
-
-@overload(lift, jit_options=_INLINE)
-def _lift(combine, target, rows, first, second, third, bases, column_positions):
-    if _is_pair(target):
-
-        def lift(combine, target, rows, first, second, third, bases, column_positions):
-            values, positions = target
-            base = bases[0]
-            for i in range(values.size):
-                values[i] = first[i]
-            for i in range(values.size):
-                positions[i] = base + column_positions[i]
-            if rows > 1:
-                _lift_into(combine, values, positions, second, bases[1], column_positions)
-            if rows > 2:
-                _lift_into(combine, values, positions, third, bases[2], column_positions)
-
+    if pairs:
+        loops, lifts = pair_loops(combine, identity, dtype)
+        lift = fold = make_fold(lifts, dtype, dtype)
     else:
+        loops, lifts = value_loops(combine, identity, dtype, source, convert)
+        lift = fold = make_fold(loops[1:6], dtype, dtype)
+        if convert is not None:
+            lift = make_fold(lifts, dtype, source)
+    fill, into = loops[0], loops[4]
+    window_line, slide_line, slide_rows, reduce = make_windowing(loops, overlap, dtype)
+    itemsize = itemsize_of(dtype)
 
-        def lift(combine, target, rows, first, second, third, bases, column_positions):
-            if rows == 1:
-                for i in range(target.size):
-                    target[i] = first[i]
-            elif rows == 2:
-                for i in range(target.size):
-                    target[i] = combine(first[i], second[i])
-            else:
-                for i in range(target.size):
-                    target[i] = combine(combine(first[i], second[i]), third[i])
-
-    return lift
-
-
-def _lift_into(combine, values, positions, row, base, column_positions):
-    """Combine a row into a pair."""
-
-
-@overload(_lift_into, jit_options=_INLINE)
-def _lift_into_impl(combine, values, positions, row, base, column_positions):
-    def lift_into(combine, values, positions, row, base, column_positions):
-        for i in range(values.size):
-            position = base + column_positions[i]
-            second = combine(values[i], positions[i], row[i], position)
-            values[i] = row[i] if second else values[i]
-            positions[i] = position if second else positions[i]
-
-    return lift_into
-
-
-def copy(target, line):
-    """target[i] = line[i]."""
-
-
-@overload(copy, jit_options=_INLINE)
-def _copy(target, line):
-    if _is_pair(target):
-
-        def copy(target, line):
-            for i in range(target[0].size):
-                target[0][i] = line[0][i]
-            for i in range(target[0].size):
-                target[1][i] = line[1][i]
-
-    else:
-
-        def copy(target, line):
-            for i in range(target.size):
-                target[i] = line[i]
-
-    return copy
-
-
-def combine_two(combine, target, a, b):
-    """target[i] = a[i] with b[i]; target is neither a nor b."""
-
-
-@overload(combine_two, jit_options=_INLINE)
-def _combine_two(combine, target, a, b):
-    if _is_pair(target):
-
-        def combine_two(combine, target, a, b):
-            values, positions = target
-            a_values, a_positions = a
-            b_values, b_positions = b
-            for i in range(values.size):
-                second = combine(a_values[i], a_positions[i], b_values[i], b_positions[i])
-                values[i] = b_values[i] if second else a_values[i]
-                positions[i] = b_positions[i] if second else a_positions[i]
-
-    else:
-
-        def combine_two(combine, target, a, b):
-            for i in range(target.size):
-                target[i] = combine(a[i], b[i])
-
-    return combine_two
-
-
-def combine_into(combine, target, a):
-    """target[i] = target[i] with a[i].
-
-    A loop of its own: with target for an argument, combine_two's overlap check would choose its
-    scalar version.
-    """
-
-
-@overload(combine_into, jit_options=_INLINE)
-def _combine_into(combine, target, a):
-    if _is_pair(target):
-
-        def combine_into(combine, target, a):
-            values, positions = target
-            a_values, a_positions = a
-            for i in range(values.size):
-                second = combine(values[i], positions[i], a_values[i], a_positions[i])
-                values[i] = a_values[i] if second else values[i]
-                positions[i] = a_positions[i] if second else positions[i]
-
-    else:
-
-        def combine_into(combine, target, a):
-            for i in range(target.size):
-                target[i] = combine(target[i], a[i])
-
-    return combine_into
-
-
-def combine_three(combine, target, a, b, c):
-    """target[i] = a[i] with b[i] with c[i]; target is none of them."""
-
-
-@overload(combine_three, jit_options=_INLINE)
-def _combine_three(combine, target, a, b, c):
-    if _is_pair(target):
-
-        def combine_three(combine, target, a, b, c):
-            combine_two(combine, target, a, b)
-            combine_into(combine, target, c)
-
-    else:
-
-        def combine_three(combine, target, a, b, c):
-            for i in range(target.size):
-                target[i] = combine(combine(a[i], b[i]), c[i])
-
-    return combine_three
-
-
-def combine_two_into(combine, target, a, b):
-    """target[i] = target[i] with (a[i] with b[i])."""
-
-
-@overload(combine_two_into, jit_options=_INLINE)
-def _combine_two_into(combine, target, a, b):
-    if _is_pair(target):
-
-        def combine_two_into(combine, target, a, b):
-            combine_into(combine, target, a)
-            combine_into(combine, target, b)
-
-    else:
-
-        def combine_two_into(combine, target, a, b):
-            for i in range(target.size):
-                target[i] = combine(combine(a[i], b[i]), target[i])
-
-    return combine_two_into
-
-
-def take(target, line, stride, channels):
-    """target[j, c] = line[j * stride, c], both lines of `channels` accumulators a position."""
-
-
-@overload(take, jit_options=_INLINE)
-def _take(target, line, stride, channels):
-    if _is_pair(target):
-
-        def take(target, line, stride, channels):
-            _take_values(target[0], line[0], stride, channels)
-            _take_values(target[1], line[1], stride, channels)
-
-    else:
-
-        def take(target, line, stride, channels):
-            _take_values(target, line, stride, channels)
-
-    return take
-
-
-def _take_values(target, line, stride, channels):
-    """`take` for arrays."""
-
-
-@overload(_take_values, jit_options=_INLINE)
-def _take_values_impl(target, line, stride, channels):
-    def take_values(target, line, stride, channels):
-        if channels == 1:
-            for j in range(target.size):
-                target[j] = line[j * stride]
+    def lines(operation, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o):  # noqa: E741
+        if operation == LIFT:
+            # target, its pitch, rows, size of a row, source, its pitch, (taps, bytes from one to
+            # the next) of depths and of rows, codes of a depth, a row, the first tap, distance
+            lift(a, b, c, d, e, f, g, h, i, j, k, l, m, n)
+        elif operation == FOLD:
+            # the same, of rows of accumulators
+            fold(a, b, c, d, e, f, g, h, i, j, k, l, m, n)
+        elif operation == WINDOW:
+            # result, its pitch, rows, columns, line, its pitch and size, channels, taps, stride,
+            # dilation, code, spares, their size, distance
+            for r in range(c):
+                result = (a + r * b * itemsize, d * h)
+                line = (e + r * f * itemsize, g)
+                window_line(result, line, h, i, j, k, l, (m, n), o)
+        elif operation == SLIDE_LINE:
+            # result, its size, line, its size, taps, lag, code, spares, their size, distance
+            half = i // 2
+            spare, other_spare = (h, half), (h + half * itemsize, half)
+            slide_line((a, b), (c, d), e, f, g, spare, other_spare, j)
+        elif operation == SLIDE_ROWS:
+            # result, its size, pitch, rows, stride, line, its size, pitch, size of a row, taps,
+            # lag, code, distance
+            slide_rows((a, b), c, d, e, (f, g), h, i, j, k, l, m)
+        elif operation == FILL:
+            # target, its pitch, rows, size, distance
+            for r in range(c):
+                fill((a + r * b * itemsize, d), e)
+        elif operation == COMBINE:
+            # target, its size, line, shift, distance
+            into((a, b), (c, b), d, e)
         else:
-            for j in range(target.size // channels):
-                block = piece(line, j * stride * channels, channels)
-                out = piece(target, j * channels, channels)
-                for c in range(channels):
-                    out[c] = block[c]
+            # REDUCE: result, its size, line, its size, taps, lag, code, spare, its size, distance
+            reduce((a, b), (c, d), e, f, g, (h, i), j)
 
-    return take_values
-
-
-def combine_neighbours(combine, target, line, taps):
-    """Windows of 2 or 3 taps with stride 2 of a line of one channel.
-
-    A literal stride becomes vector shuffles, a stride in a variable never does: 3 times faster for
-    2x2 and 3x3 windows.
-    """
-
-
-@overload(combine_neighbours, jit_options=_INLINE)
-def _combine_neighbours(combine, target, line, taps):
-    if _is_pair(target):
-
-        def combine_neighbours(combine, target, line, taps):
-            values, positions = target
-            a_values, a_positions = line
-            for j in range(values.size):
-                best = 2 * j
-                for i in range(2 * j + 1, 2 * j + taps):
-                    if combine(a_values[best], a_positions[best], a_values[i], a_positions[i]):
-                        best = i
-                values[j] = a_values[best]
-                positions[j] = a_positions[best]
-
-    else:
-
-        def combine_neighbours(combine, target, line, taps):
-            if taps == 2:
-                for j in range(target.size):
-                    target[j] = combine(line[2 * j], line[2 * j + 1])
-            else:
-                for j in range(target.size):
-                    target[j] = combine(combine(line[2 * j], line[2 * j + 1]), line[2 * j + 2])
-
-    return combine_neighbours
+    return lines

@@ -1,23 +1,26 @@
-"""The row functions that finish Lp, and the slow exact way for windows whose powers leave the range
-of float64.
+"""The row functions of Lp that take roots or have a gradient, and the slow exact way for windows
+whose powers leave the range of float64.
 """
 
 import math
 
 from numba import types
 
-from numpool._cpu.memory import array_at, inline, read
+from numpool._cpu.memory import array_at, inline, piece, read
 from numpool._cpu.plan import PLAN_TYPE
-from numpool._cpu.rows import reader, scalar, stored_type
+from numpool._cpu.rows import is_dense, make_store, reader, scalar, stored_type
 from numpool._cpu.taps import taps_of
 
 
-def make_finish_lp(dtype):
-    """Finish of Lp: the root of each sum. A sum outside [low, high] is taken again, scaled by its
-    largest tap.
+def make_store_root(dtype, out_dtype, computed, form):
+    """Store of Lp: the root of each sum, by the `form` of a power. A sum outside [low, high] is
+    taken again, scaled by its largest tap.
     """
+    raised = getattr(scalar, form)
     stored = stored_type(dtype)
     convert = reader(dtype, types.float64)
+    store = inline(make_store(computed, out_dtype))
+    itemsize = computed.bitwidth // 8
 
     @inline
     def is_outside(plan, total):
@@ -64,41 +67,127 @@ def make_finish_lp(dtype):
                     larger_total = total + term
                     lost = (larger_total - total) - term
                     total = larger_total
-        return scalar.scaled_norm(largest, total, plan.p, plan.inverse, plan.correction, plan.scale)
+        root = raised(total, plan.inverse, plan.correction)
+        return scalar.scaled_norm(largest, total, root, plan.inverse, plan.correction, plan.scale)
 
-    def finish_lp(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+    def store_root(
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        results = array_at(line, columns * channels, types.float64)
-        outside = 0
-        for i in range(results.size):
-            outside += is_outside(plan, results[i])
-        if outside == 0:
+        inverse, correction = plan.inverse, plan.correction
+        size = columns * channels
+        for r in range(rows):
+            results = array_at(line + r * pitch * itemsize, size, computed)
+            outside = 0
             for i in range(results.size):
-                results[i] = scalar.finish_lp(results[i], plan.p, plan.inverse, plan.correction)
-            return
-        depths, rows = taps_of(plan.depth, depth), taps_of(plan.row, row)
-        for w in range(columns):
-            taps = (depths, rows, taps_of(plan.column, column + w))
-            for c in range(channels):
-                total = results[w * channels + c]
-                if is_outside(plan, total):
-                    result = norm_of_taps(plan, source + c * plan.source.channel, *taps)
-                else:
-                    result = scalar.finish_lp(total, plan.p, plan.inverse, plan.correction)
-                results[w * channels + c] = result
+                outside += is_outside(plan, results[i])
+            if outside == 0:
+                for i in range(results.size):
+                    results[i] = scalar.finish_lp(raised(results[i], inverse, correction))
+            else:
+                taps = (taps_of(plan.depth, depth), taps_of(plan.row, row + r))
+                for w in range(columns):
+                    column_taps = taps_of(plan.column, column + w)
+                    for c in range(channels):
+                        total = results[w * channels + c]
+                        if is_outside(plan, total):
+                            start = source + c * plan.source.channel
+                            result = norm_of_taps(plan, start, *taps, column_taps)
+                        else:
+                            result = scalar.finish_lp(raised(total, inverse, correction))
+                        results[w * channels + c] = result
+        store(
+            plan_address, line, pitch, step, source, other, out, extra,
+            depth, row, rows, column, columns, channels, distance,
+        )  # fmt: skip
 
-    return finish_lp
+    return store_root
 
 
-def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
-    """Finish of Lp's backward pass: the sum times sign(x) * |x| ** (p - 1), or tap by tap where
-    that is NaN.
+@inline
+def spread(line, count, channels, first, spacing):
+    """Move the first `count` columns of a line to `first`, first + spacing ...; zeros elsewhere."""
+    end = line.size
+    for j in range(count - 1, -1, -1):
+        at = (first + j * spacing) * channels
+        # From the last value to the first: none is overwritten before it has moved.
+        for i in range(at + channels, end):
+            line[i] = 0.0
+        for c in range(channels - 1, -1, -1):
+            line[at + c] = line[j * channels + c]
+        end = at
+    for i in range(end):
+        line[i] = 0.0
+
+
+def make_load_root_gradient(dtype, y_dtype, form):
+    """Load of Lp's backward pass: each gradient over y ** (p - 1), by the `form` of a power.
+
+    Where windows slide, columns are those of the forward input: gradients stand `line_spacing`
+    apart between zeros.
     """
     stored, convert = stored_type(dtype), reader(dtype, types.float64)
     y_stored, convert_y = stored_type(y_dtype), reader(y_dtype, types.float64)
+    itemsize, y_itemsize = stored.bitwidth // 8, y_stored.bitwidth // 8
+    raised = getattr(scalar, form)
+
+    @inline
+    def contribution(g, y, exponent, correction):
+        factor = raised(y, exponent, correction)
+        return scalar.lift_lp_gradient(g, y, factor, exponent)
+
+    def load_root_gradient(
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
+    ):  # fmt: skip
+        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+        exponent, correction, spacing = plan.exponent, plan.correction, plan.line_spacing
+        first = -(-column // spacing)
+        count = (column + columns - 1) // spacing + 1 - first
+        along, across = plan.source.column, plan.source.channel
+        y_along, y_across = plan.other.column, plan.other.channel
+        dense = is_dense(plan.source, channels, itemsize)
+        dense = dense and is_dense(plan.other, channels, y_itemsize)
+        start = source + depth * plan.source.depth + first * along
+        y_start = other + depth * plan.other.depth + first * y_along
+        for r in range(rows):
+            target = array_at(line + r * pitch * 8, columns * channels, types.float64)
+            g_row = start + (row + r * step) * plan.source.row
+            y_row = y_start + (row + r * step) * plan.other.row
+            values = piece(target, 0, count * channels)
+            if dense:
+                g = array_at(g_row, count * channels, stored)
+                y = array_at(y_row, count * channels, y_stored)
+                for i in range(values.size):
+                    values[i] = contribution(convert(g[i]), convert_y(y[i]), exponent, correction)
+            else:
+                for w in range(count):
+                    for c in range(channels):
+                        g_one = convert(read(g_row + w * along + c * across, stored))
+                        y_one = convert_y(read(y_row + w * y_along + c * y_across, y_stored))
+                        values[w * channels + c] = contribution(g_one, y_one, exponent, correction)
+            if count < columns:
+                spread(target, count, channels, first * spacing - column, spacing)
+
+    return load_root_gradient
+
+
+def make_store_root_gradient(dtype, y_dtype, x_dtype, form):
+    """Store of Lp's backward pass: the sum times sign(x) * |x| ** (p - 1), by the `form` of a
+    power, or tap by tap where that is NaN.
+    """
+    raised = getattr(scalar, form)
+    stored, convert = stored_type(dtype), reader(dtype, types.float64)
+    y_stored, convert_y = stored_type(y_dtype), reader(y_dtype, types.float64)
     x_stored, convert_x = stored_type(x_dtype), reader(x_dtype, types.float64)
+    x_itemsize = x_stored.bitwidth // 8
+    store = inline(make_store(types.float64, x_dtype))
+
+    @inline
+    def gradient(total, x, exponent, correction):
+        factor = raised(abs(x), exponent, correction)
+        return scalar.finish_lp_gradient(total, x, factor, exponent)
 
     @inline
     def tap_by_tap(plan, source, other, depths, rows, column, x):
@@ -119,30 +208,49 @@ def make_finish_lp_gradient(dtype, y_dtype, x_dtype):
                     total += scalar.lp_gradient(g, x, y, plan.exponent, plan.correction, plan.scale)
         return total
 
-    def finish_lp_gradient(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+    def store_root_gradient(
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        results = array_at(line, columns * channels, types.float64)
         depths = taps_of(plan.depth, depth)
-        rows = taps_of(plan.row, row)
-        for w in range(columns):
-            for c in range(channels):
-                address = extra + (column + w) * plan.extra.column + c * plan.extra.channel
-                x = convert_x(read(address, x_stored))
-                result = scalar.finish_lp_gradient(
-                    results[w * channels + c], x, plan.p, plan.exponent, plan.correction
-                )
-                if result != result:
-                    result = tap_by_tap(
-                        plan,
-                        source + c * plan.source.channel,
-                        other + c * plan.other.channel,
-                        depths,
-                        rows,
-                        column + w,
-                        x,
-                    )
-                results[w * channels + c] = result
+        exponent, correction = plan.exponent, plan.correction
+        along, across = plan.extra.column, plan.extra.channel
+        dense = is_dense(plan.extra, channels, x_itemsize)
+        x_start = extra + depth * plan.extra.depth + column * along
+        size = columns * channels
+        for r in range(rows):
+            results = array_at(line + r * pitch * 8, size, types.float64)
+            x_row = x_start + (row + r) * plan.extra.row
+            if dense:
+                values = array_at(x_row, size, x_stored)
+                for i in range(results.size):
+                    results[i] = gradient(results[i], convert_x(values[i]), exponent, correction)
+            else:
+                for w in range(columns):
+                    for c in range(channels):
+                        i = w * channels + c
+                        x = convert_x(read(x_row + w * along + c * across, x_stored))
+                        results[i] = gradient(results[i], x, exponent, correction)
+            unsafe = 0
+            for i in range(results.size):
+                unsafe += results[i] != results[i]
+            if unsafe == 0:
+                continue
+            rows_of = taps_of(plan.row, row + r)
+            for w in range(columns):
+                for c in range(channels):
+                    i = w * channels + c
+                    if results[i] != results[i]:
+                        x = convert_x(read(x_row + w * along + c * across, x_stored))
+                        start = source + c * plan.source.channel
+                        other_start = other + c * plan.other.channel
+                        results[i] = tap_by_tap(
+                            plan, start, other_start, depths, rows_of, column + w, x
+                        )
+        store(
+            plan_address, line, pitch, step, source, other, out, extra,
+            depth, row, rows, column, columns, channels, distance,
+        )  # fmt: skip
 
-    return finish_lp_gradient
+    return store_root_gradient

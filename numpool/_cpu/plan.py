@@ -31,14 +31,15 @@ AXIS = np.dtype(
     # and spacing, after how many taps one hits a multiple again, and dilation / common's inverse
     # modulo that.
     + _integers("spacing", "common", "period", "inverse")
+    # What a tap adds to the code of an arg-max: see loops.py.
+    + _integers("code")
 )
 
 # The windows along an axis as the forward pass has them, for what looks at single taps.
 WINDOW = np.dtype(
     _integers("length", "kernel", "stride", "dilation", "before", "after", "outputs")
-    # What a step along the axis adds to a position, and a tap to an offset: see the public
-    # `return_indices`.
-    + _integers("position_step", "offset_step")
+    # What an output's place along the axis adds to its index.
+    + _integers("index_step")
     # Outputs in [divided_first, divided_last) have the share `divisor` in what an average divides
     # by; for the others, taps are counted.
     + _integers("count_include_pad", "divided_first", "divided_last")
@@ -51,25 +52,28 @@ PLAN = np.dtype(
     [(operand, STRIDES) for operand in OPERANDS]
     + [(axis, AXIS) for axis in _AXES]
     + [(f"{axis}_window", WINDOW) for axis in _AXES]
-    # Addresses of the row functions, 0 where there is nothing to do: see rows.py.
-    + _integers("load", "load_other", "finish", "store", "store_extra")
+    # Addresses of the line kernel and of the row functions, 0 where rows are used as they are: see
+    # lines.py and rows.py.
+    + _integers("lines", "load", "store")
     # Items are counted over the batch axes: address of a table of (size, stride of each operand),
     # and its length.
     + _integers("batch", "batch_axes")
-    # How the work is cut: a task is an item, an output depth (of a scatter: a slab of depths), a
-    # band of rows, a tile of columns and a block of channels.
-    + _integers("channels", "slabs", "slab_depths", "bands", "band_rows", "tiles", "tile_columns")
+    # How the work is cut: a task is a group of items, an output depth, a band of output rows, a
+    # tile of output columns and a block of channels.
+    + _integers("items", "group", "channels", "bands", "band_rows", "tiles", "tile_columns")
     + _integers("blocks", "block_channels")
-    # Line buffers: whether windows slide or are folded one by one, the size of a line, how many
-    # lines the reduction of rows needs, by how many depths and rows loaded rows are kept (0: not),
-    # and how many taps are folded at once.
-    + _integers("slide", "line_size", "levels", "kept_depths", "kept_rows", "fold_taps")
-    # How far apart a loaded row of a backward pass has its elements.
-    + _integers("line_spacing")
-    # The backward pass of max: elements of a task's box, the index of a window without data, the
-    # bound of indices, and whether they are places as they are (positions) or by a table at this
-    # address (offsets).
-    + _integers("box_size", "nowhere", "index_limit", "direct_places")
+    # How a task is done (see walk.py): whether windows slide along rows and along columns or are
+    # folded one by one, whether the rows of a tile are one line, whether source rows are lines, and
+    # whether results go straight to `out`.
+    + _integers("slide_rows", "slide_columns", "flat", "source_lines", "out_lines")
+    # Buffers, in accumulators: bytes of one, rows that are laid out at a time, the pitches of laid
+    # out and of windowed rows, sizes of buffers, how many columns are folded at once, and how far
+    # apart a loaded row of a backward pass has its elements.
+    + _integers("itemsize", "pairs", "batch_rows", "pitch", "result_pitch")
+    + _integers("laid_size", "result_size", "slid_size", "spare_size", "loaded_size", "level_size")
+    + _integers("fold_columns", "line_spacing")
+    # Indices: of the first tap of the first window.
+    + _integers("index_base")
     # Lp's numbers: see _operators.py and _rules.py.
     + _floats("p", "inverse", "correction", "exponent", "low", "high", "scale")
 )

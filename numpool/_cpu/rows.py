@@ -1,29 +1,28 @@
-"""Row functions: what is done to one row on its way into the engine and out of it.
+"""Row functions: what is done to rows on their way into the engine and out of it.
 
-They are compiled one by one and reached by address from the walks, so that a new pair of types
-costs half a second of compiling and no further copy of an engine. Each is made by a function below
-and has the one signature `SIGNATURE`:
+They are compiled one by one and reached by address from the walk, so that a new pair of types costs
+half a second of compiling and no further copy of an engine. Each is made by a function below and
+has the one signature `SIGNATURE`:
 
-load      from a source row, of any type and strides, to a line of accumulators
-finish    from a line of accumulators to results, in place
-store     from a line of results to a row of `out`, or of positions to a row of `extra`
+load      from source rows, of any type and strides, to lines of accumulators
+store     from lines of accumulators to results in rows of `out`, and indices in rows of `extra`
 """
 
 import numpy as np
 from numba import types
 
 from numpool import _operators
-from numpool._cpu.lines import NO_POSITION
-from numpool._cpu.memory import array_at, inline, piece, read, write
+from numpool._cpu.loops import code_type_of, no_code
+from numpool._cpu.memory import array_at, fused, inline, read, write
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import divisor_of, divisor_of_row
 
-# (plan, line, source, other, out, extra, depth, row, column, columns, channels): addresses, then
-# where the row is. `source` and `other` are addresses of the row for load, and of the item for
-# finish; `out` and `extra` of the row.
-SIGNATURE = types.void(*[types.int64] * 11)
+# (plan, line, pitch, step, source, other, out, extra, depth, row, rows, column, columns, channels,
+# distance). Line r of `rows` lies `pitch` accumulators behind the one before. `source` to `extra`
+# are addresses of the item. Rows are `step` apart. `distance` is that of the codes of pairs.
+SIGNATURE = types.void(*[types.int64] * 15)
 
-scalar = _operators.bind(inline)
+scalar = _operators.bind(fused)
 
 
 def stored_type(dtype):
@@ -55,20 +54,47 @@ def writer(dtype, computed):
         return inline(lambda value: scalar.to_half(types.float64(value)))
     if dtype.kind in "iu" and isinstance(computed, types.Float):
         lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        if dtype.itemsize <= 4:
+            least, most = computed(lowest), computed(highest)
+            return inline(lambda value: scalar.to_small_integer(value, least, most, stored))
         return inline(lambda value: scalar.to_integer(value, lowest, highest, stored))
+    if dtype.kind in "iu" and computed.bitwidth > stored.bitwidth:
+        # Wider than the values need: only what stands for no data is below the lowest of them.
+        least = int(np.iinfo(dtype).min)
+        return inline(lambda value: stored(value if value > least else least))
     return inline(lambda value: stored(value))
 
 
-def make_load(dtype, computed, lifted=False):
-    """Load: the elements of a row, as |x| ** p where `lifted`."""
+def lifter(dtype, computed, form):
+    """A function that turns a stored element of `dtype` into an accumulator: by the `form` of a
+    power that needs no exponent, if any.
+    """
+    convert = reader(dtype, computed)
+    if form is None:
+        return convert
+    raised = getattr(scalar, form)
+
+    @inline
+    def lift(value):
+        magnitude = abs(convert(value))
+        return scalar.lift_lp(magnitude, raised(magnitude, 0.0, 0.0))
+
+    return lift
+
+
+def make_load(dtype, computed, form=None):
+    """Load: the elements of rows, as |x| ** p where the `form` of the power is named."""
     stored = stored_type(dtype)
     itemsize = stored.bitwidth // 8
+    line_itemsize = computed.bitwidth // 8
     convert = reader(dtype, computed)
-    if lifted:
+    if form is not None:
+        raised = getattr(scalar, form)
 
         @inline
         def accumulator(value, p):
-            return scalar.lift_lp(convert(value), p)
+            magnitude = abs(convert(value))
+            return scalar.lift_lp(magnitude, raised(magnitude, p, 0.0))
 
     else:
 
@@ -77,156 +103,178 @@ def make_load(dtype, computed, lifted=False):
             return convert(value)
 
     def load(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         p = plan.p
-        target = array_at(line, columns * channels, computed)
-        step = plan.source.column
-        channel_step = plan.source.channel
-        start = source + column * step
-        dense = channels == 1 or channel_step == itemsize
-        if dense and step == channels * itemsize:
-            values = array_at(start, columns * channels, stored)
-            for i in range(target.size):
-                target[i] = accumulator(values[i], p)
-        else:
-            for w in range(columns):
-                for c in range(channels):
-                    value = read(start + w * step + c * channel_step, stored)
-                    target[w * channels + c] = accumulator(value, p)
+        along, across = plan.source.column, plan.source.channel
+        dense = (channels == 1 or across == itemsize) and along == channels * itemsize
+        start = source + depth * plan.source.depth + row * plan.source.row + column * along
+        for r in range(rows):
+            target = array_at(line + r * pitch * line_itemsize, columns * channels, computed)
+            first = start + r * step * plan.source.row
+            if dense:
+                values = array_at(first, columns * channels, stored)
+                for i in range(target.size):
+                    target[i] = accumulator(values[i], p)
+            else:
+                for w in range(columns):
+                    for c in range(channels):
+                        value = read(first + w * along + c * across, stored)
+                        target[w * channels + c] = accumulator(value, p)
 
     return load
 
 
-def make_load_gradient(dtype, other_dtype, computed):
-    """Load of a backward pass: each gradient over its divisor, or times y ** (1 - p) if there is y.
+def make_load_gradient(dtype, computed):
+    """Load of average's backward pass: each gradient over its divisor.
 
     Where windows slide, columns are those of the forward input: gradients stand `line_spacing`
     apart between zeros.
     """
     stored = stored_type(dtype)
+    line_itemsize = computed.bitwidth // 8
     convert = reader(dtype, computed)
-    if other_dtype is None:
-
-        @inline
-        def contribution(plan, g, other, row_divisor, j):
-            return g / computed(row_divisor * divisor_of(plan.column_window, j))
-
-    else:
-        other_stored = stored_type(other_dtype)
-        convert_other = reader(other_dtype, computed)
-
-        @inline
-        def contribution(plan, g, other, row_divisor, j):
-            y = convert_other(read(other, other_stored))
-            return scalar.lift_lp_gradient(g, y, plan.p, plan.exponent, plan.correction)
 
     def load_gradient(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        target = array_at(line, columns * channels, computed)
-        for i in range(target.size):
-            target[i] = 0
         spacing = plan.line_spacing
-        row_divisor = divisor_of_row(plan, depth, row)
-        for j in range(-(-column // spacing), (column + columns - 1) // spacing + 1):
-            at = (j * spacing - column) * channels
-            for c in range(channels):
-                g = convert(read(source + j * plan.source.column + c * plan.source.channel, stored))
-                address = other + j * plan.other.column + c * plan.other.channel
-                target[at + c] = contribution(plan, g, address, row_divisor, j)
+        for r in range(rows):
+            target = array_at(line + r * pitch * line_itemsize, columns * channels, computed)
+            for i in range(target.size):
+                target[i] = 0
+            this = row + r * step
+            row_divisor = divisor_of_row(plan, depth, this)
+            start = source + depth * plan.source.depth + this * plan.source.row
+            for j in range(-(-column // spacing), (column + columns - 1) // spacing + 1):
+                at = (j * spacing - column) * channels
+                divisor = computed(row_divisor * divisor_of(plan.column_window, j))
+                for c in range(channels):
+                    address = start + j * plan.source.column + c * plan.source.channel
+                    target[at + c] = convert(read(address, stored)) / divisor
 
     return load_gradient
 
 
-def make_store(computed, dtype):
-    """Store: results to a row of `out`, rounded to its dtype."""
+@inline
+def is_dense(strides, channels, itemsize):
+    """Whether a row of an operand is one contiguous piece."""
+    return (channels == 1 or strides.channel == itemsize) and (
+        strides.column == channels * itemsize
+    )
+
+
+def make_store(computed, dtype, quotient=None):
+    """Store: values to rows of `out`, rounded to its dtype. With the numba type `quotient` they are
+    divided first, in that type.
+    """
     stored = stored_type(dtype)
     itemsize = stored.bitwidth // 8
-    convert = writer(dtype, computed)
+    line_itemsize = computed.bitwidth // 8
+    average = quotient is not None
+    convert = writer(dtype, quotient if average else computed)
+    if average:
+
+        @inline
+        def result_of(value, divisor):
+            return convert(quotient(value) / quotient(divisor))
+
+    else:
+
+        @inline
+        def result_of(value, divisor):
+            return convert(value)
+
+    @inline
+    def store_columns(plan, line, out, first, last, channels, divisor):
+        along, across = plan.out.column, plan.out.channel
+        if is_dense(plan.out, channels, itemsize):
+            size = (last - first) * channels
+            values = array_at(line + first * channels * line_itemsize, size, computed)
+            target = array_at(out + first * along, size, stored)
+            for i in range(target.size):
+                target[i] = result_of(values[i], divisor)
+        else:
+            for w in range(first, last):
+                for c in range(channels):
+                    value = read(line + (w * channels + c) * line_itemsize, computed)
+                    write(out + w * along + c * across, result_of(value, divisor))
 
     def store(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        results = array_at(line, columns * channels, computed)
-        step = plan.out.column
-        channel_step = plan.out.channel
-        start = out + column * step
-        dense = channels == 1 or channel_step == itemsize
-        if dense and step == channels * itemsize:
-            target = array_at(start, columns * channels, stored)
-            for i in range(results.size):
-                target[i] = convert(results[i])
-        else:
-            for w in range(columns):
-                for c in range(channels):
-                    value = convert(results[w * channels + c])
-                    write(start + w * step + c * channel_step, value)
+        window = plan.column_window
+        # The columns that share one divisor, in one loop; then the others.
+        first, last = 0, columns
+        if average:
+            first = min(max(window.divided_first - column, 0), columns)
+            last = max(min(window.divided_last - column, columns), first)
+        start = out + depth * plan.out.depth + row * plan.out.row + column * plan.out.column
+        for r in range(rows):
+            values = line + r * pitch * line_itemsize
+            target = start + r * plan.out.row
+            row_divisor = 1.0
+            if average:
+                row_divisor = divisor_of_row(plan, depth, row + r)
+            shared = row_divisor * window.divisor
+            store_columns(plan, values, target, first, last, channels, shared)
+            for w in range(first + columns - last):
+                j = w if w < first else last + w - first
+                single = row_divisor * divisor_of(window, column + j)
+                store_columns(plan, values, target, j, j + 1, channels, single)
 
     return store
 
 
-def make_store_positions(dtype, offsets):
-    """Store of arg-max: positions as they are, or as offsets in the window, to a row of `extra`."""
-    stored = stored_type(dtype)
-    nowhere = int(np.iinfo(dtype).max) if offsets else -1
+def make_store_pairs(computed, dtype, index_dtype):
+    """Store of arg-max: values to rows of `out`, indices of their taps to rows of `extra`."""
+    store_values = inline(make_store(computed, dtype))
+    stored = stored_type(index_dtype)
+    itemsize = stored.bitwidth // 8
+    code_type = code_type_of(computed)
+    code_size = code_type.bitwidth // 8
+    nowhere = stored(-1) if stored.signed else stored(2**stored.bitwidth - 1)
+    nothing = no_code(code_type)
 
     @inline
-    def tap_offset(window, position, output):
-        place = position // window.position_step % window.length
-        tap = (place - output * window.stride + window.before) // window.dilation
-        return tap * window.offset_step
+    def index_of(code, base):
+        return stored(base + code) if code < nothing else nowhere
 
-    def store_positions(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
+    def store_pairs(
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
+        store_values(
+            plan_address, line, pitch, step, source, other, out, extra,
+            depth, row, rows, column, columns, channels, distance,
+        )  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        positions = array_at(line, columns * channels, types.int64)
-        for w in range(columns):
-            for c in range(channels):
-                position = positions[w * channels + c]
-                address = extra + (column + w) * plan.extra.column + c * plan.extra.channel
-                if position == NO_POSITION:
-                    write(address, stored(nowhere))
-                elif offsets:
-                    offset = tap_offset(plan.depth_window, position, depth)
-                    offset += tap_offset(plan.row_window, position, row)
-                    offset += tap_offset(plan.column_window, position, column + w)
-                    write(address, stored(offset))
-                else:
-                    write(address, stored(position))
+        dense = is_dense(plan.extra, channels, itemsize)
+        along, across = plan.extra.column, plan.extra.channel
+        start = extra + depth * plan.extra.depth + row * plan.extra.row + column * along
+        base = plan.index_base + depth * plan.depth_window.index_step
+        base += column * plan.column_window.index_step
+        next_column = plan.column_window.index_step
+        for r in range(rows):
+            first = line + r * pitch * code_size + distance
+            target = start + r * plan.extra.row
+            row_base = base + (row + r) * plan.row_window.index_step
+            if dense and (channels == 1 or next_column == 0):
+                codes = array_at(first, columns * channels, code_type)
+                indices = array_at(target, columns * channels, stored)
+                for i in range(indices.size):
+                    indices[i] = index_of(codes[i], row_base + i * next_column)
+            else:
+                for w in range(columns):
+                    for c in range(channels):
+                        code = read(first + (w * channels + c) * code_size, code_type)
+                        index = index_of(code, row_base + w * next_column)
+                        write(target + w * along + c * across, index)
 
-    return store_positions
-
-
-def make_divide(computed):
-    """Finish of an average: sums over divisors."""
-
-    @inline
-    def divide(results, first, last, divisor):
-        part = piece(results, first, last - first)
-        for i in range(part.size):
-            part[i] = part[i] / divisor
-
-    def finish_average(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
-    ):  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        results = array_at(line, columns * channels, computed)
-        row_divisor = divisor_of_row(plan, depth, row)
-        # The columns that share one divisor, in one loop; then the others.
-        first = min(max(plan.column_window.divided_first - column, 0), columns)
-        last = max(min(plan.column_window.divided_last - column, columns), first)
-        shared = computed(row_divisor * plan.column_window.divisor)
-        divide(results, first * channels, last * channels, shared)
-        for w in range(first):
-            single = computed(row_divisor * divisor_of(plan.column_window, column + w))
-            divide(results, w * channels, (w + 1) * channels, single)
-        for w in range(last, columns):
-            single = computed(row_divisor * divisor_of(plan.column_window, column + w))
-            divide(results, w * channels, (w + 1) * channels, single)
-
-    return finish_average
+    return store_pairs

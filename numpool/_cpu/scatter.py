@@ -2,230 +2,185 @@
 
 Every task owns a box of the input and reads the outputs whose windows reach into it, in C order. So
 each sum has one order, whatever the number of threads, and no two threads write to the same place.
-A box is one range of places, numbered through depth, rows and columns as the engine walks them.
+The outputs are taken in lines of up to two thousand, of part of a row or of many small planes.
 """
 
 import numpy as np
 from numba import types
 
-from numpool._cpu.memory import address_of, array_at, call, inline, keep, piece, read, write
-from numpool._cpu.plan import PLAN_TYPE
-from numpool._cpu.rows import reader, scalar, stored_type
-from numpool._cpu.walk import item_addresses
-
-NOWHERE = -1  # the place of a window without data
+from numpool._cpu.memory import address_of, array_at, call, inline, keep, piece, read
+from numpool._cpu.scatter_plan import AXIS_TYPE, SCATTER_TYPE
 
 
 @inline
-def coordinate_of_position(window, position, output):
-    """The coordinate that a position has along an axis, -1 where it is no tap of the window."""
-    place = position // window.position_step % window.length
-    ahead = place - output * window.stride + window.before
-    if ahead < 0 or ahead % window.dilation or ahead // window.dilation >= window.kernel:
-        return -1
-    return place
+def outputs_of(axis, low, high):
+    """The range of outputs whose windows may reach into [low, high), at the ends of the axis with
+    those that hold no data: so every output is in the range of some box.
+    """
+    first, last = 0, axis.outputs
+    if low > 0:
+        first = max(-((axis.reach - 1 - low - axis.before) // axis.stride), 0)
+    if high < axis.length:
+        last = min((high - 1 + axis.before) // axis.stride + 1, axis.outputs)
+    return first, max(last, first)
 
 
 @inline
-def coordinate_of_offset(window, offset, output):
-    """The coordinate that an offset has along an axis, -1 where it is no tap that holds data."""
-    # Unsigned: a window may have up to 2**64 taps.
-    tap = types.uint64(offset) // types.uint64(window.offset_step) % types.uint64(window.kernel)
-    tap = types.int64(tap)
-    place = output * window.stride - window.before + tap * window.dilation
-    return place if 0 <= place < window.length else -1
+def fill_zero(values):
+    for i in range(values.size):
+        values[i] = 0
 
 
 @inline
-def outputs_of(window, low, high):
-    """The range of outputs whose windows may reach into [low, high)."""
-    reach = (window.kernel - 1) * window.dilation
-    first = max(-((reach - low - window.before) // window.stride), 0)
-    return first, min((high - 1 + window.before) // window.stride + 1, window.outputs)
+def inside(axis, first, count, low, high):
+    """Whether all taps of `count` windows, of which the first starts at `first`, are in a box."""
+    return first >= low and first + (count - 1) * axis.stride + axis.reach <= high
 
 
-def make_load_places(dtype, offsets):
-    """Load: a row of indices as places, -1 where an index names no tap of its window.
+def make_scatter(computed, far):
+    """The scatter of gradients of the numba type `computed`; `far`: see `make_locate`.
 
-    By a table of what each offset adds to the window's place, or as they are where positions and
-    places are numbered alike; else by divisions, which cost 5 times the rest of the scatter.
+    Without `out` indices are checked alone. Those that are wrong are entered at `extra`, two
+    numbers for each task, unless that is 0; for a signed scatter `extra` is x.
     """
-    stored = stored_type(dtype)
-    coordinate = coordinate_of_offset if offsets else coordinate_of_position
-
-    @inline
-    def place(plan, index, depth, row, column):
-        d = coordinate(plan.depth_window, index, depth)
-        h = coordinate(plan.row_window, index, row)
-        w = coordinate(plan.column_window, index, column)
-        if d < 0 or h < 0 or w < 0:
-            return NOWHERE
-        return (d * plan.row_window.length + h) * plan.column_window.length + w
-
-    def load_places(
-        plan_address, line, source, other, out, extra, depth, row, column, columns, channels
-    ):  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        along_depth, along_rows = plan.depth_window, plan.row_window
-        along_columns = plan.column_window
-        places = array_at(line, columns * channels, types.int64)
-        base = depth * along_depth.stride - along_depth.before
-        base = base * along_rows.length + row * along_rows.stride - along_rows.before
-        base = base * along_columns.length - along_columns.before
-        for w in range(columns):
-            start = base + (column + w) * along_columns.stride
-            for c in range(channels):
-                address = other + (column + w) * plan.other.column + c * plan.other.channel
-                index = types.int64(read(address, stored))
-                if index == plan.nowhere:
-                    found = NOWHERE
-                elif plan.direct_places == 0:
-                    found = place(plan, index, depth, row, column + w)
-                elif offsets:
-                    found = start + read(plan.direct_places + 8 * index, types.int64)
-                else:
-                    found = index
-                places[w * channels + c] = found
-
-    return load_places
-
-
-def make_check(dtype, offsets):
-    """The check of indices, a walk over the outputs that comes before anything is written.
-
-    Where an index is no tap that holds data of its own window, (1, index) enters the task's slot at
-    `extra`.
-    """
-    stored = stored_type(dtype)
-    coordinate = coordinate_of_offset if offsets else coordinate_of_position
-
-    def check(
-        plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
-    ):  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        along_depth, along_rows = plan.depth_window, plan.row_window
-        along_columns = plan.column_window
-        for item in range(first_task, last_task):
-            _, other, _, _ = item_addresses(plan, item, 0, other_start, 0, 0)
-            for od in range(along_depth.outputs):
-                for oh in range(along_rows.outputs):
-                    for ow in range(along_columns.outputs):
-                        start = other + od * plan.other.depth + oh * plan.other.row
-                        start += ow * plan.other.column
-                        for c in range(plan.channels):
-                            index = types.int64(read(start + c * plan.other.channel, stored))
-                            if index == plan.nowhere:
-                                continue
-                            if (
-                                types.uint64(index) >= types.uint64(plan.index_limit)
-                                or coordinate(along_depth, index, od) < 0
-                                or coordinate(along_rows, index, oh) < 0
-                                or coordinate(along_columns, index, ow) < 0
-                            ):
-                                write(extra_start + 16 * item, types.int64(1))
-                                write(extra_start + 16 * item + 8, index)
-        return last_task - first_task
-
-    return check
-
-
-def make_scatter(computed, x_dtype):
-    """The scatter of gradients of type `computed`.
-
-    With an `x_dtype` each gradient is multiplied by the sign of its tap (L-inf).
-    """
-    if x_dtype is None:
-
-        @inline
-        def share(plan, g, extra, place):
-            return g
-
-    else:
-        x_stored, convert_x = stored_type(x_dtype), reader(x_dtype, computed)
-
-        @inline
-        def share(plan, g, extra, place):
-            rest, w = divmod(place, plan.column_window.length)
-            d, h = divmod(rest, plan.row_window.length)
-            address = extra + d * plan.extra.depth + h * plan.extra.row + w * plan.extra.column
-            return computed(scalar.toward(g, convert_x(read(address, x_stored))))
+    number = types.int64 if far else types.float32
 
     def scatter(
-        plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
+        plan_address, gradient_start, indices_start, out_start, extra_start, first_task, last_task
     ):  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        along_depth, along_rows = plan.depth_window, plan.row_window
-        along_columns = plan.column_window
-        height, width = along_rows.length, along_columns.length
-        own_box = np.empty(plan.box_size, computed)
-        own_line = np.empty(plan.line_size, computed)
-        own_places = np.empty(plan.line_size, np.int64)
-        whole_box = array_at(address_of(own_box), own_box.size, computed)
-        line = array_at(address_of(own_line), own_line.size, computed)
-        places = array_at(address_of(own_places), own_places.size, types.int64)
+        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
+        axes = array_at(plan.axes, 3, AXIS_TYPE)
+        along_depth, along_rows, along_columns = axes[0], axes[1], axes[2]
+        n = plan.line_size
+        own_numbers = np.empty(2 * n, number)
+        own_places = np.empty(n, np.int64)
+        own_codes = np.empty(n, np.uint8)
+        own_line = np.empty(n, computed)
+        own_box = np.empty(0 if plan.direct else plan.box_size, computed)
+        own_limits = np.zeros(9, np.int64)
+        all_displacements = array_at(address_of(own_numbers), n, number)
+        bases = array_at(plan.bases, n, types.int64)
+        places = array_at(address_of(own_places), n, types.int64)
+        limits = array_at(address_of(own_limits), 9, types.int64)
         for task in range(first_task, last_task):
-            rest, block = divmod(task, plan.blocks)
-            rest, tile = divmod(rest, plan.tiles)
-            rest, band = divmod(rest, plan.bands)
-            item, slab = divmod(rest, plan.slabs)
-            source, other, out, extra = item_addresses(
-                plan, item, source_start, other_start, out_start, extra_start
-            )
+            at, block = divmod(task, plan.blocks)
+            at, tile = divmod(at, along_columns.boxes)
+            at, band = divmod(at, along_rows.boxes)
+            at, slab = divmod(at, along_depth.boxes)
+            at, group = divmod(at, plan.groups)
             channel = block * plan.block_channels
             channels = min(plan.channels - channel, plan.block_channels)
-            source += channel * plan.source.channel
-            other += channel * plan.other.channel
-            out += channel * plan.out.channel
-            extra += channel * plan.extra.channel
-            # The box of the input that this task owns, and the outputs that reach into it.
-            d0 = slab * plan.slab_depths
-            d1 = min(d0 + plan.slab_depths, along_depth.length)
-            h0 = band * plan.band_rows
-            h1 = min(h0 + plan.band_rows, height)
-            w0 = tile * plan.tile_columns
-            w1 = min(w0 + plan.tile_columns, width)
-            first_place = (d0 * height + h0) * width + w0
-            count = (d1 - d0) * (h1 - h0) * (w1 - w0)
-            box = piece(whole_box, 0, count * channels)
-            for i in range(box.size):
-                box[i] = 0
+            item = group * plan.group
+            items = min(plan.items - item, plan.group)
+            d0 = slab * along_depth.box
+            d1 = min(d0 + along_depth.box, along_depth.length)
+            h0 = band * along_rows.box
+            h1 = min(h0 + along_rows.box, along_rows.length)
+            w0 = tile * along_columns.box
+            w1 = min(w0 + along_columns.box, along_columns.length)
+            limits[1], limits[2] = d0, d1
+            limits[4], limits[5] = h0, h1
+            limits[7], limits[8] = w0, w1
+            gradient = gradient_start + item * plan.gradient.item + channel * plan.gradient.channel
+            indices = indices_start + item * plan.indices.item + channel * plan.indices.channel
+            out = out_start + item * plan.out.item + channel * plan.out.channel
+            out += d0 * plan.out.depth + h0 * plan.out.row + w0 * plan.out.column
+            x = extra_start + item * plan.x.item + channel * plan.x.channel
+            x += d0 * plan.x.depth + h0 * plan.x.row + w0 * plan.x.column
+            for axis in range(plan.batch_axes):
+                entry = plan.batch + axis * 40
+                at, index = divmod(at, read(entry, types.int64))
+                gradient += index * read(entry + 8, types.int64)
+                indices += index * read(entry + 16, types.int64)
+                out += index * read(entry + 24, types.int64)
+                x += index * read(entry + 32, types.int64)
+            found = 0
+            if extra_start and not plan.sign:
+                found = extra_start + 16 * task
+
+            chunk = (h1 - h0) * (w1 - w0) * channels
+            extent = (items - 1) * plan.item_step + (d1 - d0 - 1) * along_depth.step
+            extent += (h1 - h0 - 1) * along_rows.step + (w1 - w0 - 1) * along_columns.step
+            extent += channels
+            box = array_at(out if plan.direct else address_of(own_box), extent, computed)
+            if out_start:
+                if plan.direct == 0 or extent == items * (d1 - d0) * chunk:
+                    fill_zero(box)
+                else:
+                    for d in range(d1 - d0):
+                        fill_zero(piece(box, d * along_depth.step, chunk))
+
             first_depth, last_depth = outputs_of(along_depth, d0, d1)
             first_row, last_row = outputs_of(along_rows, h0, h1)
             first_column, last_column = outputs_of(along_columns, w0, w1)
-            columns = max(last_column - first_column, 0)
-            for od in range(first_depth, last_depth):
-                for oh in range(first_row, last_row):
-                    call(
-                        plan.load_other, plan_address, address_of(places), 0,
-                        other + od * plan.other.depth + oh * plan.other.row, 0, 0,
-                        od, oh, first_column, columns, channels,
-                    )  # fmt: skip
-                    call(
-                        plan.load, plan_address, address_of(line),
-                        source + od * plan.source.depth + oh * plan.source.row, 0, 0, 0,
-                        od, oh, first_column, columns, channels,
-                    )  # fmt: skip
-                    for w in range(columns):
-                        for c in range(channels):
-                            place = places[w * channels + c]
-                            if first_place <= place < first_place + count:
-                                g = line[w * channels + c]
-                                x_start = extra + c * plan.extra.channel
-                                g = share(plan, g, x_start, place)
-                                box[(place - first_place) * channels + c] += g
-            columns = w1 - w0
-            for d in range(d0, d1):
-                for h in range(h0, h1):
-                    start = ((d - d0) * (h1 - h0) + h - h0) * columns * channels
-                    results = piece(box, start, columns * channels)
-                    call(
-                        plan.store, plan_address, address_of(results), 0, 0,
-                        out + d * plan.out.depth + h * plan.out.row, 0,
-                        d, h, w0, columns, channels,
-                    )  # fmt: skip
-        keep(own_box)
-        keep(own_line)
+            line_depths = max(last_depth - first_depth, 1) if plan.whole else 1
+            for od in range(first_depth, last_depth, line_depths):
+                for oh in range(first_row, last_row, plan.line_rows):
+                    rows = min(last_row - oh, plan.line_rows)
+                    for ow in range(first_column, last_column, plan.line_columns):
+                        columns = min(last_column - ow, plan.line_columns)
+                        size = items * line_depths * rows * columns * channels
+                        limits[0] = od * along_depth.stride - along_depth.before
+                        limits[3] = oh * along_rows.stride - along_rows.before
+                        limits[6] = ow * along_columns.stride - along_columns.before
+                        # Where taps that hold data are known as bits: see scatter_plan.py.
+                        masks = 0
+                        if plan.whole or (
+                            inside(along_depth, limits[0], 1, d0, d1)
+                            and inside(along_rows, limits[3], rows, h0, h1)
+                            and (
+                                plan.masked_columns
+                                or inside(along_columns, limits[6], columns, w0, w1)
+                            )
+                        ):
+                            masks = plan.masks
+                            if plan.masks and plan.masked_columns:
+                                masks += 4 * ow * channels
+                        index_start = indices + od * plan.indices.depth + oh * plan.indices.row
+                        index_start += ow * plan.indices.column
+                        call(plan.locate, (plan_address,
+                            index_start, address_of(places), address_of(all_displacements),
+                            address_of(own_codes), size, address_of(limits), masks, found,
+                            items, line_depths, rows, columns, channels))  # fmt: skip
+                        if out_start == 0:
+                            continue
+                        source = gradient + od * plan.gradient.depth + oh * plan.gradient.row
+                        source += ow * plan.gradient.column
+                        if plan.load:
+                            call(plan.load, (plan_address, address_of(own_line), source, size,
+                                items, line_depths, rows, columns, channels))  # fmt: skip
+                            source = address_of(own_line)
+                        line = array_at(source, size, computed)
+                        start = (limits[0] - d0) * along_depth.step
+                        start += (limits[3] - h0) * along_rows.step
+                        start += (limits[6] - w0) * along_columns.step
+                        displacements = piece(all_displacements, 0, size)
+                        if plan.sign:
+                            for i in range(size):
+                                displacement = types.int64(displacements[i])
+                                place = start + bases[i] + displacement
+                                places[i] = place if displacement >= 0 else -1
+                            call(plan.sign, (plan_address, address_of(line), address_of(places), x,
+                                size))  # fmt: skip
+                        if plan.add_taps == 0:
+                            for i in range(size):
+                                displacement = types.int64(displacements[i])
+                                if displacement >= 0:
+                                    box[start + bases[i] + displacement] += line[i]
+                            continue
+                        call(plan.add_taps, (plan_address, address_of(box), extent,
+                            address_of(own_codes), address_of(line), size,
+                            size if plan.flat else columns * channels, start,
+                            index_start))  # fmt: skip
+            if out_start and plan.direct == 0:
+                call(plan.store, (plan_address, address_of(box), out,
+                    items, d1 - d0, h1 - h0, w1 - w0, channels))  # fmt: skip
+        keep(own_numbers)
         keep(own_places)
+        keep(own_codes)
+        keep(own_line)
+        keep(own_box)
+        keep(own_limits)
         return last_task - first_task
 
     return scatter

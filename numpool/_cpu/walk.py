@@ -1,334 +1,249 @@
-"""The walk over the windows: one body for every operator, rank, layout and direction.
+"""The walk over the windows: one body for every operator, type, rank, layout and direction.
 
-Along each axis windows are either *slid*, neighbours sharing partial results, or *folded*, each on
-its own. Rows (the depth and row taps of an output row) are folded into a line; along the line
-windows slide, or are folded where they are longer than a line buffer or do not overlap.
+It goes from output tile to output tile and does four steps on each:
+
+    lay out    source rows become lines in a buffer, with room for padding at both ends; depth taps,
+               and row taps where windows are folded, are combined on the way
+    columns    windows along the lines
+    rows       windows over the lines, where they slide there too
+    store      the results are finished and go to `out`
+
+The lines are made by the line kernel (lines.py) and the row functions (rows.py), which the walk
+calls by address: it knows of sizes and places only, and is compiled once. Where nothing has to be
+laid out, source rows serve as lines, and where nothing has to be finished, lines end in `out`.
+
+Windows longer than a line buffer are not for this walk: see long_windows.py.
 """
 
-import numpy as np
-from numba import types
-
-from numpool._cpu.lines import combine_into, copy, fill, lift, part
-from numpool._cpu.memory import (
-    address_of,
-    array_at,
-    call,
-    function,
-    inline,
-    keep,
-    piece,
-    read,
-)
+from numpool._cpu.lines import LIFT, SLIDE_LINE, SLIDE_ROWS, WINDOW
+from numpool._cpu.memory import CHECKED, ONE, ZERO, array_at, call, function, inline, keep
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import taps_of
-from numpool._cpu.windowing import fold, window_line
-
-_NOTHING = -1  # the tag of a slot that holds no row
-
-
-@inline
-def single_lines(values, positions, start, size):
-    """A line of values."""
-    return piece(values, start, size)
-
-
-@inline
-def paired_lines(values, positions, start, size):
-    """A line of (values, positions)."""
-    return piece(values, start, size), piece(positions, start, size)
-
-
-@inline
-def single_result(line, positions):
-    """The accumulators of a result row, whose values are `line`."""
-    return line
-
-
-@inline
-def paired_result(line, positions):
-    """The accumulators of a result row, whose values are `line`."""
-    return line, positions
+from numpool._cpu.tiles import (
+    LEAF,
+    fill,
+    first_code,
+    fold,
+    fold_taps,
+    make_buffers,
+    part,
+    parts_of,
+    store_rows,
+    tile_of,
+)
 
 
 @function
-def item_addresses(plan, item, source, other, out, extra):
-    """The addresses of an item's first element in each operand."""
-    for axis in range(plan.batch_axes):
-        entry = plan.batch + axis * 40
-        size = read(entry, types.int64)
-        index = item % size
-        item //= size
-        source += index * read(entry + 8, types.int64)
-        other += index * read(entry + 16, types.int64)
-        out += index * read(entry + 24, types.int64)
-        extra += index * read(entry + 32, types.int64)
-    return source, other, out, extra
+def lay_rows(plan, plan_address, buffers, tile, target, first, rows):
+    """Lay out lines `first` to `first + rows` of the tile, the first at `target`.
+
+    A line is an output row, or where windows slide over rows one of the padded input, counted from
+    its first.
+    """
+    depths = taps_of(plan.depth, tile.depth)
+    depth_code = first_code(plan.depth, tile.depth, depths[0]) if plan.pairs else ZERO
+    size = tile.data * tile.channels
+    row = first
+    while row < first + rows:
+        line = target + ((row - first) * plan.pitch + tile.margin) * plan.itemsize
+        # The taps of this line, and how many lines that follow have theirs in the same places.
+        run = 1
+        code = depth_code
+        if plan.slide_rows:
+            taps = (row, 1) if 0 <= row < plan.row.length else (0, 0)
+            last = plan.row.length if row >= 0 else 0
+            run = max(min(last, first + rows) - row, 1) if row < last else first + rows - row
+            step = 1
+        else:
+            taps = taps_of(plan.row, row)
+            if plan.row.regular_first <= row < plan.row.regular_last:
+                run = min(plan.row.regular_last, first + rows) - row
+            step = plan.row.stride
+            if plan.pairs:
+                code += first_code(plan.row, row, taps[0])
+        if taps[1] == 0 or depths[1] == 0:
+            fill(plan, line, plan.pitch, run, size, buffers.distance)
+        elif plan.load == 0 and depths[1] * taps[1] <= LEAF:
+            source = tile.source + depths[0] * plan.source.depth + taps[0] * plan.source.row
+            fold(
+                plan, LIFT, line, plan.pitch, run, size, source + tile.low * plan.source.column,
+                step * plan.source.row, (depths[1], plan.depth.step * plan.source.depth),
+                (taps[1], plan.row.step * plan.source.row),
+                (plan.depth.code, plan.row.code, code), buffers.distance,
+            )  # fmt: skip
+        elif depths[1] * taps[1] == 1 and not plan.pairs:
+            call(
+                plan.load, (plan_address, line, plan.pitch, step, tile.source, tile.other, 0, 0,
+                depths[0], taps[0], run, tile.low, tile.data, tile.channels, 0))  # fmt: skip
+        else:
+            run = 1
+            fold_taps(plan, plan_address, buffers, tile, line, depths, taps, code)
+        row += run
 
 
 @function
-def row_address(
-    plan, plan_address, staging, itemsize, tags, slot,
-    source, other, depth, row, column, columns, channels,
+def window_rows(plan, buffers, tile, line, line_pitch, rows, result, result_pitch):
+    """The windows along the columns of some lines."""
+    columns, pitch, count = tile.columns, line_pitch, rows
+    if plan.flat:
+        # One line, whose windows from the end of a row to the next are of no use to anybody.
+        columns += (rows - 1) * (line_pitch // (plan.column.stride * tile.channels))
+        count = 1
+    reach = (columns - 1) * plan.column.stride + (plan.column.kernel - 1) * plan.column.dilation + 1
+    if CHECKED and line == buffers.laid:
+        part(plan, line, plan.laid_size, (count - 1) * pitch, reach * tile.channels)
+    call(
+        plan.lines, (WINDOW, result, result_pitch, count, columns, line, pitch,
+        reach * tile.channels, tile.channels, plan.column.kernel, plan.column.stride,
+        plan.column.dilation, plan.column.code, buffers.spare, plan.spare_size,
+        buffers.distance))  # fmt: skip
+
+
+@function
+def lay_margins(plan, buffers, tile):
+    """Fill what lies before and after the data of all lines."""
+    start = tile.margin + tile.data * tile.channels
+    for r in range(plan.batch_rows + 1):
+        line = r * plan.pitch
+        before = min(tile.margin, plan.laid_size - line)
+        fill(plan, part(plan, buffers.laid, plan.laid_size, line, before), ZERO, ONE, before,
+             buffers.distance)  # fmt: skip
+        after = min(plan.pitch, plan.laid_size - line) - start
+        if after > 0:
+            line += start
+            fill(plan, part(plan, buffers.laid, plan.laid_size, line, after), ZERO, ONE, after,
+                 buffers.distance)  # fmt: skip
+
+
+@function
+def work_folded(plan, plan_address, buffers, tile, first_row, last_row):
+    """A band of rows, whose row taps are folded."""
+    row = first_row
+    while row < last_row:
+        rows = min(plan.batch_rows, last_row - row)
+        line, line_pitch = buffers.laid, plan.pitch
+        if plan.source_lines and tile.margin == 0:
+            step = plan.row.stride * plan.source.row
+            line = tile.source + tile.depth * plan.depth.stride * plan.source.depth + row * step
+            line += tile.low * plan.source.column
+            line_pitch = step // plan.itemsize
+        else:
+            lay_rows(plan, plan_address, buffers, tile, line, row, rows)
+        if plan.out_lines:
+            target = tile.out + tile.depth * plan.out.depth + row * plan.out.row
+            target += tile.column * plan.out.column
+            pitch = plan.out.row // plan.itemsize
+            window_rows(plan, buffers, tile, line, line_pitch, rows, target, pitch)
+        else:
+            pitch = plan.result_pitch
+            window_rows(plan, buffers, tile, line, line_pitch, rows, buffers.result, pitch)
+            store_rows(plan, plan_address, buffers, tile, buffers.result, pitch, row, rows)
+        row += rows
+
+
+@inline
+def lines_of(plan, first_row, last_row):
+    """How many lines the windows of a band of rows slide over."""
+    lines = (last_row - 1 - first_row) * plan.row.stride
+    return lines + (plan.row.kernel - 1) * plan.row.dilation + 1
+
+
+@function
+def lay_windowed(plan, plan_address, buffers, tile, first_row, last_row):
+    """The lines of a band over whose rows windows slide, windowed along their columns, in the
+    result buffer; returns how many.
+    """
+    first = first_row * plan.row.stride - plan.row.before
+    count = lines_of(plan, first_row, last_row)
+    done = 0
+    while done < count:
+        rows = min(plan.batch_rows, count - done)
+        lay_rows(plan, plan_address, buffers, tile, buffers.laid, first + done, rows)
+        start = done * plan.result_pitch
+        size = tile.columns * tile.channels
+        target = part(plan, buffers.result, plan.result_size, start, size)
+        window_rows(plan, buffers, tile, buffers.laid, plan.pitch, rows, target, plan.result_pitch)
+        done += rows
+    return count
+
+
+@function
+def slide_flat(plan, buffers, tile, lines):
+    """Windows along and over the rows of lines that are one line: at every line, those of all
+    outputs.
+    """
+    size, pitch = tile.columns * tile.channels, plan.result_pitch
+    window_rows(plan, buffers, tile, buffers.laid, plan.pitch, lines, buffers.result, pitch)
+    windows = lines - (plan.row.kernel - 1) * plan.row.dilation
+    call(
+        plan.lines, (SLIDE_LINE, buffers.slid, (windows - 1) * pitch + size, buffers.result,
+        (lines - 1) * pitch + size, plan.row.kernel, plan.row.dilation * pitch, plan.row.code,
+        buffers.spare, plan.spare_size, buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+
+
+@function
+def slide_rows(plan, plan_address, buffers, tile, lines, row, rows):
+    """Windows over the rows of a band, which go to `out`."""
+    size = tile.columns * tile.channels
+    target, pitch = buffers.slid, size
+    if plan.out_lines:
+        target = tile.out + tile.depth * plan.out.depth + row * plan.out.row
+        target += tile.column * plan.out.column
+        pitch = plan.out.row // plan.itemsize
+    call(
+        plan.lines, (SLIDE_ROWS, target, (rows - 1) * pitch + size, pitch, rows, plan.row.stride,
+        buffers.result, (lines - 1) * plan.result_pitch + size, plan.result_pitch, size,
+        plan.row.kernel, plan.row.dilation, plan.row.code, buffers.distance, 0, 0))  # fmt: skip
+    if not plan.out_lines:
+        store_rows(plan, plan_address, buffers, tile, target, pitch, row, rows)
+
+
+def walk(
+    plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
 ):  # fmt: skip
-    """The address of a source row in the type the engine computes in: the array's own, or that of a
-    loaded copy.
-
-    Loaded rows are kept as long as neighbouring windows of the tile may want them, so that each is
-    lifted once.
-    """
-    source += depth * plan.source.depth + row * plan.source.row
-    if plan.load == 0:
-        return source + column * plan.source.column
-    tag = _NOTHING
-    if plan.kept_rows > 0:
-        slot = depth % plan.kept_depths * plan.kept_rows + row % plan.kept_rows
-        tag = depth * plan.row.length + row
-    address = staging + slot * plan.line_size * itemsize
-    if tag == _NOTHING or tags[slot] != tag:
-        other += depth * plan.other.depth + row * plan.other.row
-        call(
-            plan.load, plan_address, address, source, other, 0, 0,
-            depth, row, column, columns, channels,
-        )  # fmt: skip
-        tags[slot] = tag
-    return address
-
-
-@inline
-def settle(combine, line_at, values, positions, start, pitch, size, height, leaves, final):
-    """Combine the topmost lines of a stack of `height` as a binary counter of `leaves` carries;
-    all, if `final`.
-
-    The depth of a sum so grows with the logarithm of its length. Returns the new height.
-    """
-    while height > 1 and (final or leaves % 2 == 0):
-        below = start + (height - 2) * pitch
-        combine_into(
-            combine,
-            line_at(values, positions, below, size),
-            line_at(values, positions, below + pitch, size),
-        )
-        leaves //= 2
-        height -= 1
-    return height
-
-
-def make_walk(combine, overlap, identity, dtype, pairs):
-    """The walk for an operator: its `combine`, its `identity`, the type it computes in, whether its
-    lines are pairs.
-    """
-    line_at = paired_lines if pairs else single_lines
-    result_of = paired_result if pairs else single_result
-    itemsize = np.dtype(str(dtype)).itemsize
-    position_lines = 1 if pairs else 0
-
-    @inline
-    def reduce_rows(
-        plan, plan_address, values, positions, margin, staging, tags, column_positions,
-        source, other, depths, rows, column, columns, channels,
-    ):  # fmt: skip
-        """Fold the taps (depths x rows) of an output row into the first line, after `margin`.
-
-        Three rows a pass, in the order of depth, then row.
-        """
-        first_depth, depth_count = depths
-        first_row, row_count = rows
-        size = columns * channels
-        taps = depth_count * row_count
-        if taps == 0:
-            fill(line_at(values, positions, margin, size), identity)
-        addresses = (np.int64(0), np.int64(0), np.int64(0))
-        bases = (np.int64(0), np.int64(0), np.int64(0))
-        height = leaves = done = d = r = 0
-        while done < taps:
-            together = min(3, taps - done)
-            for i in range(3):
-                if i < together:
-                    depth = first_depth + d * plan.depth.step
-                    row = first_row + r * plan.row.step
-                    address = row_address(
-                        plan, plan_address, staging, itemsize, tags, i,
-                        source, other, depth, row, column, columns, channels,
-                    )  # fmt: skip
-                    base = depth * plan.depth_window.position_step
-                    base += row * plan.row_window.position_step
-                    r += 1
-                    if r == row_count:
-                        r = 0
-                        d += 1
-                addresses = (addresses[1], addresses[2], address)
-                bases = (bases[1], bases[2], base)
-            lift(
-                combine,
-                line_at(values, positions, margin + height * plan.line_size, size),
-                together,
-                array_at(addresses[0], size, dtype),
-                array_at(addresses[1], size, dtype),
-                array_at(addresses[2], size, dtype),
-                bases,
-                column_positions,
+    plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+    memory, buffers = make_buffers(plan)
+    margin = data = channels = -1
+    for task in range(first_task, last_task):
+        block, number, band, depth, group = parts_of(plan, task)
+        first_row = band * plan.band_rows
+        last_row = min(first_row + plan.band_rows, plan.row.outputs)
+        first_item = group * plan.group
+        last_item = min(first_item + plan.group, plan.items)
+        lines = 0
+        for item in range(first_item, last_item):
+            tile = tile_of(
+                plan, item, depth, number, block, source_start, other_start, out_start, extra_start
             )
-            done += together
-            leaves += 1
-            height = settle(
-                combine, line_at, values, positions, margin, plan.line_size, size,
-                height + 1, leaves, done == taps,
-            )  # fmt: skip
-
-    @inline
-    def fold_window(
-        plan, plan_address, values, positions, spare, staging, tags,
-        source, other, depths, rows, first, count, channels,
-    ):  # fmt: skip
-        """Fold one window of `count` column taps; returns the line of `channels` accumulators."""
-        stack = spare + plan.line_size
-        fill(line_at(values, positions, stack, channels), identity)
-        height = pieces = done = 0
-        while done < count:
-            taps = min(plan.fold_taps, count - done)
-            column = first + done * plan.column.step
-            columns = (taps - 1) * plan.column.step + 1
-            column_positions = number_columns(plan, positions, column, columns, channels)
-            reduce_rows(
-                plan, plan_address, values, positions, 0, staging, tags, column_positions,
-                source, other, depths, rows, column, columns, channels,
-            )  # fmt: skip
-            folded = fold(
-                combine,
-                line_at(values, positions, 0, columns * channels),
-                taps,
-                plan.column.step * channels,
-                channels,
-                line_at(values, positions, spare, taps * channels),
-            )
-            copy(line_at(values, positions, stack + height * channels, channels), folded)
-            done += taps
-            pieces += 1
-            height = settle(
-                combine, line_at, values, positions, stack, channels, channels,
-                height + 1, pieces, done == count,
-            )  # fmt: skip
-        return line_at(values, positions, stack, channels)
-
-    @inline
-    def number_columns(plan, positions, column, columns, channels):
-        """What each element of a row adds to the position of the row."""
-        if not pairs:
-            return piece(positions, 0, 0)
-        numbers = piece(positions, positions.size - plan.line_size, columns * channels)
-        for w in range(columns):
-            for c in range(channels):
-                numbers[w * channels + c] = (column + w) * plan.column_window.position_step
-        return numbers
-
-    def walk(
-        plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
-    ):
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        line_size = plan.line_size
-        # Lines: the levels of rows, three for sliding or folding, one for the result; pairs number
-        # their columns.
-        lines = plan.levels + 4
-        kept = max(plan.kept_depths * plan.kept_rows, 3)
-        own_values = np.empty((lines + kept) * line_size, dtype)
-        own_positions = np.empty(position_lines * (lines + 1) * line_size, np.int64)
-        own_tags = np.empty(kept, np.int64)
-        values = array_at(address_of(own_values), lines * line_size, dtype)
-        positions = array_at(address_of(own_positions), own_positions.size, types.int64)
-        tags = array_at(address_of(own_tags), own_tags.size, types.int64)
-        staging = address_of(own_values) + lines * line_size * itemsize
-        spare = plan.levels * line_size
-        last_place = -1
-        for task in range(first_task, last_task):
-            rest, block = divmod(task, plan.blocks)
-            rest, tile = divmod(rest, plan.tiles)
-            rest, band = divmod(rest, plan.bands)
-            item, depth = divmod(rest, plan.depth.outputs)
-            source, other, out, extra = item_addresses(
-                plan, item, source_start, other_start, out_start, extra_start
-            )
-            channel = block * plan.block_channels
-            channels = min(plan.channels - channel, plan.block_channels)
-            source += channel * plan.source.channel
-            other += channel * plan.other.channel
-            out += channel * plan.out.channel + depth * plan.out.depth
-            extra += channel * plan.extra.channel + depth * plan.extra.depth
-            j0 = tile * plan.tile_columns
-            outputs = min(plan.column.outputs - j0, plan.tile_columns)
-            depths = taps_of(plan.depth, depth)
-            place = (item * plan.tiles + tile) * plan.blocks + block
-            if place != last_place:
-                tags[:] = _NOTHING
-                last_place = place
-
-            # The line of a tile: the columns its windows reach over, data in the middle, a margin
-            # on both sides.
-            start = j0 * plan.column.stride - plan.column.before
-            reach = (outputs - 1) * plan.column.stride
-            reach += (plan.column.kernel - 1) * plan.column.dilation + 1
-            low = min(max(start, 0), plan.column.length)
-            high = max(min(start + reach, plan.column.length), low)
-            margin = min(max(low - start, 0), reach) * channels
-            size = (high - low) * channels
-            reach *= channels
-            if plan.slide:
-                fill(line_at(values, positions, 0, margin), identity)
-                after = margin + size
-                fill(line_at(values, positions, after, reach - after), identity)
-                column_positions = number_columns(plan, positions, low, high - low, channels)
-
-            last_row = min((band + 1) * plan.band_rows, plan.row.outputs)
-            for row in range(band * plan.band_rows, last_row):
-                rows = taps_of(plan.row, row)
-                out_row = out + row * plan.out.row
-                extra_row = extra + row * plan.extra.row
-                result_start = spare + 3 * line_size
-                result = piece(values, result_start, outputs * channels)
-                if plan.store == 0:
-                    result = array_at(out_row + j0 * plan.out.column, outputs * channels, dtype)
-                result_positions = piece(
-                    positions, result_start * position_lines, outputs * channels * position_lines
+            if (tile.margin, tile.data, tile.channels) != (margin, data, channels):
+                margin, data, channels = tile.margin, tile.data, tile.channels
+                lay_margins(plan, buffers, tile)
+            if plan.slide_rows and plan.flat:
+                first = first_row * plan.row.stride - plan.row.before
+                count = lines_of(plan, first_row, last_row)
+                size = count * plan.pitch
+                start = part(plan, buffers.laid, plan.laid_size, lines * plan.pitch, size)
+                lay_rows(plan, plan_address, buffers, tile, start, first, count)
+                lines += count
+            elif plan.slide_rows:
+                count = lay_windowed(plan, plan_address, buffers, tile, first_row, last_row)
+                slide_rows(
+                    plan, plan_address, buffers, tile, count, first_row, last_row - first_row
                 )
-                accumulators = result_of(result, result_positions)
-                if plan.slide:
-                    reduce_rows(
-                        plan, plan_address, values, positions, margin, staging, tags,
-                        column_positions, source, other, depths, rows, low, high - low, channels,
-                    )  # fmt: skip
-                    window_line(
-                        combine, overlap, accumulators,
-                        line_at(values, positions, 0, reach),
-                        plan.column.kernel, plan.column.stride, plan.column.dilation, channels,
-                        line_at(values, positions, spare, line_size),
-                        line_at(values, positions, spare + line_size, line_size),
-                        line_at(values, positions, spare + 2 * line_size, line_size),
-                    )  # fmt: skip
-                else:
-                    for j in range(outputs):
-                        first, count = taps_of(plan.column, j0 + j)
-                        folded = fold_window(
-                            plan, plan_address, values, positions, spare, staging, tags,
-                            source, other, depths, rows, first, count, channels,
-                        )  # fmt: skip
-                        copy(part(accumulators, j * channels, channels), folded)
-                if plan.finish:
-                    call(
-                        plan.finish, plan_address, address_of(result), source, other, out_row,
-                        extra_row, depth, row, j0, outputs, channels,
-                    )  # fmt: skip
-                if plan.store:
-                    call(
-                        plan.store, plan_address, address_of(result), source, other, out_row,
-                        extra_row, depth, row, j0, outputs, channels,
-                    )  # fmt: skip
-                if pairs:
-                    call(
-                        plan.store_extra, plan_address, address_of(result_positions), source,
-                        other, out_row, extra_row, depth, row, j0, outputs, channels,
-                    )  # fmt: skip
-        keep(own_values)
-        keep(own_positions)
-        keep(own_tags)
-        return last_task - first_task
-
-    return walk
+            else:
+                work_folded(plan, plan_address, buffers, tile, first_row, last_row)
+        if plan.slide_rows and plan.flat:
+            slide_flat(plan, buffers, tile, lines)
+            lines_of_item = lines // (last_item - first_item)
+            for i in range(last_item - first_item):
+                tile = tile_of(
+                    plan, first_item + i, depth, number, block,
+                    source_start, other_start, out_start, extra_start,
+                )  # fmt: skip
+                start = buffers.slid + i * lines_of_item * plan.result_pitch * plan.itemsize
+                store_rows(
+                    plan, plan_address, buffers, tile, start, plan.row.stride * plan.result_pitch,
+                    first_row, last_row - first_row,
+                )  # fmt: skip
+    keep(memory)
+    return last_task - first_task

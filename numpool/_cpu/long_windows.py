@@ -1,0 +1,81 @@
+"""The walk over windows that do not fit a line, or hardly overlap: each is folded on its own, in
+pieces, and these as a tree.
+"""
+
+from numpool._cpu.lines import REDUCE
+from numpool._cpu.memory import ONE, ZERO, array_at, call, function, keep
+from numpool._cpu.plan import PLAN_TYPE
+from numpool._cpu.taps import taps_of
+from numpool._cpu.tiles import (
+    Tile,
+    combine,
+    fill,
+    first_code,
+    fold_taps,
+    make_buffers,
+    parts_of,
+    settle,
+    store_rows,
+    tile_of,
+)
+
+
+@function
+def fold_columns(plan, plan_address, buffers, tile, row):
+    """The windows of an output row."""
+    channels = tile.channels
+    code = 0
+    depths, rows = taps_of(plan.depth, tile.depth), taps_of(plan.row, row)
+    if plan.pairs:
+        code += first_code(plan.depth, tile.depth, depths[0])
+        code += first_code(plan.row, row, rows[0])
+    stack = buffers.slid
+    for j in range(tile.columns):
+        first, count = taps_of(plan.column, tile.column + j)
+        column_code = 0
+        if plan.pairs:
+            column_code = first_code(plan.column, tile.column + j, first)
+        fill(plan, stack, channels, ONE, channels, buffers.distance)
+        height = pieces = done = 0
+        while done < count:
+            taps = min(plan.fold_columns, count - done)
+            data = (taps - 1) * plan.column.step + 1
+            piece = Tile(
+                tile.source, tile.other, tile.out, tile.extra, tile.depth, tile.column + j, 1,
+                channels, first + done * plan.column.step, data, 0,
+            )  # fmt: skip
+            fold_taps(
+                plan, plan_address, buffers, piece, buffers.laid, depths, rows,
+                code + column_code + done * plan.column.code,
+            )  # fmt: skip
+            call(
+                plan.lines, (REDUCE, stack + height * channels * plan.itemsize, channels,
+                buffers.laid, data * channels, taps, plan.column.step * channels, plan.column.code,
+                buffers.spare, plan.spare_size, buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+            done += taps
+            pieces += 1
+            height = settle(
+                plan, stack, channels, channels, height + 1, pieces, done == count,
+                buffers.distance,
+            )  # fmt: skip
+        target = buffers.result + j * channels * plan.itemsize
+        fill(plan, target, channels, ONE, channels, buffers.distance)
+        combine(plan, target, channels, stack, buffers.distance)
+
+
+def walk_long_windows(
+    plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
+):  # fmt: skip
+    plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+    memory, buffers = make_buffers(plan)
+    for task in range(first_task, last_task):
+        block, number, band, depth, item = parts_of(plan, task)
+        tile = tile_of(
+            plan, item, depth, number, block, source_start, other_start, out_start, extra_start
+        )
+        first_row = band * plan.band_rows
+        for row in range(first_row, min(first_row + plan.band_rows, plan.row.outputs)):
+            fold_columns(plan, plan_address, buffers, tile, row)
+            store_rows(plan, plan_address, buffers, tile, buffers.result, ZERO, row, ONE)
+    keep(memory)
+    return last_task - first_task

@@ -1,0 +1,321 @@
+"""Plans of the backward pass of max: how the input is cut into boxes and the outputs into lines."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpool._cpu import library
+from numpool._cpu.locate import MOST_TAPS
+from numpool._cpu.scatter_plan import AXIS, OPERANDS, SCATTER
+from numpool._plans import Plan
+from numpool._views import Dimension, View, canonical
+from numpool._windows import Axis, Windows
+
+# A line of outputs and all that is known of them fits the first-level cache, a box the second.
+_LINE = 2048
+_BOX = 1 << 16
+_SMALL_BOX = 1 << 12
+# Enough tasks to keep any number of threads busy.
+_TASKS = 64
+# Windows are scattered tap by tap where they start one after the other in runs of at least so many.
+_SHORTEST_RUN = 32
+# Below this many bytes of work, starting threads costs more than it gains.
+_PARALLEL_BYTES = 1 << 17
+# Below these, indices and what becomes of them are exact in float32: see locate.py.
+_EXACT_INDEX = 2**22
+_EXACT_PLACE = 2**23
+# Bits of all taps of a row are kept for rows of up to so many outputs.
+_MASKED_ROW = 1 << 16
+
+_ONE = Axis(1, 1, 1, 1, 0, 0, 1)
+
+
+class Operands(NamedTuple):
+    """The dtypes and strides of a scatter's arrays; `x` is there if gradients take its sign."""
+
+    gradient: np.dtype
+    indices: np.dtype
+    out: np.dtype
+    strides: tuple[tuple[int, ...] | None, ...]
+    signed: bool
+
+
+class _Cut(NamedTuple):
+    """The cut of the input into boxes, (depth, rows, columns) of `group` items and
+    `block_channels`, and of outputs into lines.
+    """
+
+    box: tuple[int, int, int]
+    group: int
+    block_channels: int
+    whole: bool
+    line_rows: int
+    line_columns: int
+
+
+def _cut(axes: list[Axis], items: int, total_items: int, channels: int) -> _Cut:
+    depth, row, column = axes
+    volume = math.prod(a.length for a in axes) * channels
+    outputs = math.prod(a.outputs for a in axes) * channels
+    box = min(max(volume * total_items // _TASKS, _SMALL_BOX), _BOX)
+    if volume <= box and outputs <= _LINE:
+        group = max(min(items, _LINE // outputs, box // volume), 1)
+        lengths = (depth.length, row.length, column.length)
+        return _Cut(lengths, group, channels, True, row.outputs, column.outputs)
+    block = min(channels, _LINE)
+    columns = min(column.length, max(box // block, 1))
+    line_columns = min(column.outputs, max(_LINE // block, 1))
+    line_rows = 1
+    rows = depths = 1
+    if columns == column.length:
+        # About as many planes as rows, so that few outputs reach into two boxes.
+        planes = max(box // (columns * block), 1)
+        depths = min(depth.length, max(math.isqrt(planes), planes // row.length))
+        rows = min(row.length, max(planes // depths, 1))
+        depths, rows = _aligned(depths, depth), _aligned(rows, row)
+        if line_columns == column.outputs:
+            line_rows = min(row.outputs, max(_LINE // (block * column.outputs), 1))
+    else:
+        columns = _aligned(columns, column)
+    return _Cut((depths, rows, columns), 1, block, False, line_rows, line_columns)
+
+
+def _aligned(size: int, axis: Axis) -> int:
+    """A size of box in which windows begin alike, if it is cut at all."""
+    return size if size >= axis.length else max(size // axis.stride, 1) * axis.stride
+
+
+def _index_order(view: View) -> list[int]:
+    """Which of depth, rows and columns an index has, innermost first."""
+    found = enumerate((view.depth, view.rows, view.columns))
+    return [i for _, i in sorted((-d.axis, i) for i, d in found if d.axis is not None)]
+
+
+class _Builder:
+    """A plan in the making: the record, and the tables whose addresses it holds.
+
+    `sizes` is the shape of a line: items, depths, rows, columns and channels.
+    """
+
+    def __init__(self, windows: Windows, shape: tuple[int, ...], operands: Operands) -> None:
+        self.record = np.zeros(1, SCATTER)
+        self.tables: list[np.ndarray] = []
+        self.operands = operands
+        self.offsets = operands.indices.kind == "u"
+        self.computed = np.result_type(operands.gradient, operands.out, np.float32)
+        self.view = view = canonical(
+            windows, shape, operands.strides, 2, keep_axes=True, join=False
+        )
+        items = view.batch[-1] if view.batch else Dimension(_ONE, (0,) * len(OPERANDS))
+        self.dimensions = [items, view.depth, view.rows, view.columns, view.channels]
+        self.axes = [d.window for d in self.dimensions[1:4]]
+        self.items, self.channels = items.window.length, view.channels.window.length
+        self.all_items = math.prod(d.window.length for d in view.batch)
+        self.order = _index_order(view)
+        self.cut = cut = _cut(self.axes, self.items, self.all_items, self.channels)
+        depths = self.axes[0].outputs if cut.whole else 1
+        self.sizes = [cut.group, depths, cut.line_rows, cut.line_columns, cut.block_channels]
+        self.direct = self._is_direct()
+        lengths = tuple(a.length for a in self.axes)
+        box = lengths if self.direct else cut.box
+        block = cut.block_channels
+        self.steps = [math.prod(box[i + 1 :]) * block for i in range(3)]
+        self.item_step = math.prod(box) * block
+        self.entries = self._entries()
+        self.far = self._is_far()
+
+    def set(self, **values: Any) -> None:
+        for name, value in values.items():
+            self.record[name] = value
+
+    def table(self, name: str, values: np.ndarray) -> None:
+        """Keep a table and enter its address."""
+        self.tables.append(np.ascontiguousarray(values))
+        self.record[name] = self.tables[-1].ctypes.data
+
+    def dense(self, operand: int, itemsize: int) -> bool:
+        """Whether a line of an operand is one contiguous piece."""
+        expected = itemsize
+        for dimension, size in zip(reversed(self.dimensions), reversed(self.sizes), strict=True):
+            if size > 1 and dimension.strides[operand] != expected:
+                return False
+            expected *= size
+        return True
+
+    def _is_direct(self) -> bool:
+        """Whether sums are taken in `out` itself: where it is dense."""
+        out = self.operands.out
+        if self.computed != out or self.cut.block_channels < self.channels:
+            return False
+        expected = out.itemsize
+        for dimension in reversed(self.dimensions[1:]):
+            if dimension.window.length > 1 and dimension.strides[2] != expected:
+                return False
+            expected *= dimension.window.length
+        return self.cut.group == 1 or self.dimensions[0].strides[2] == expected
+
+    def _entries(self) -> np.ndarray:
+        """The record of each axis."""
+        entries = np.zeros(3, AXIS)
+        for entry, axis, box, step in zip(
+            entries, self.axes, self.cut.box, self.steps, strict=True
+        ):
+            for field in ("length", "outputs", "kernel", "stride", "dilation", "before", "reach"):
+                entry[field] = getattr(axis, field)
+            entry["box"], entry["boxes"], entry["step"] = box, -(-axis.length // box), step
+            entry["dilation_inverse"] = 1 / axis.dilation
+            entry["tap_step"] = axis.dilation * step
+        position_step = 1
+        for which in self.order:
+            entry, axis = entries[which], self.axes[which]
+            entry["position_step"] = position_step
+            position_step *= axis.length
+            if which != self.order[-1]:
+                radix = axis.kernel if self.offsets else axis.length
+                entry["radix"], entry["radix_inverse"] = radix, 1 / radix
+        return entries
+
+    def _is_far(self) -> bool:
+        """Whether any number of locate.py may be too large for float32, or positions in a window
+        are not told by their distance from its first tap.
+        """
+        largest_index = largest_place = 1
+        for which in self.order:
+            axis, entry = self.axes[which], self.entries[which]
+            largest_index += (axis.reach - 1) * int(entry["position_step"])
+            largest_place += (axis.reach - 1) * int(entry["step"])
+            if self.sizes[1 + which] * axis.stride + axis.reach >= _EXACT_PLACE:
+                return True
+            if not self.offsets and which != self.order[-1] and axis.reach > axis.length:
+                return True
+        if self.offsets:
+            largest_index = math.prod(a.kernel for a in self.axes)
+        return largest_index >= _EXACT_INDEX or largest_place >= _EXACT_PLACE
+
+    def line(self) -> bool:
+        """Enter where the windows of a line start; returns whether in places one after another."""
+        item, depth, row, column, channel = np.ogrid[tuple(map(slice, self.sizes))]
+        starts = [n * a.stride for n, a in zip((depth, row, column), self.axes, strict=True)]
+        bases = item * self.item_step + channel
+        origins = np.zeros(1, np.int64)
+        for start, entry in zip(starts, self.entries, strict=True):
+            bases = bases + start * entry["step"]
+            origins = origins + start * entry["position_step"]
+        number, integer = (np.int64, np.int64) if self.far else (np.float32, np.int32)
+        lines = [np.broadcast_to(s, self.sizes).reshape(-1) for s in (*starts, origins)]
+        self.table("starts", np.stack(lines[:3]).astype(number))
+        self.table("origins", lines[3].astype(integer))
+        self.table("bases", bases.reshape(-1))
+        return bool((np.diff(bases.reshape(-1)) == 1).all())
+
+    def taps(self) -> None:
+        """Enter the numbers of taps and their places in the box."""
+        code_step = 1
+        for which in self.order:
+            self.entries[which]["tap_step"] = code_step
+            code_step *= self.axes[which].kernel
+        kernels = [a.kernel for a in self.axes]
+        places = [a.dilation * s for a, s in zip(self.axes, self.steps, strict=True)]
+        codes = self.entries["tap_step"].tolist()
+        depth, row = np.ogrid[: kernels[0], : kernels[1]]
+        self.table("row_places", (depth * places[0] + row * places[1]).reshape(-1))
+        self.table("row_codes", (depth * codes[0] + row * codes[1]).reshape(-1))
+        self.set(tap_rows=kernels[0] * kernels[1], row_taps=kernels[2])
+        self.set(tap_step=places[2], code_step=codes[2])
+        if self.offsets or all(a.dilation == 1 for a in self.axes):
+            self.masks(codes)
+
+    def masks(self, codes: list[int]) -> None:
+        """Enter which taps hold data, as bits: of whole items, else of columns alone, of all
+        columns of a row if they are not too many.
+        """
+        column = self.axes[2]
+        row_size = self.sizes[2] * column.outputs * self.sizes[4]
+        one_box = self.entries[2]["boxes"] == 1 and row_size <= _MASKED_ROW
+        masked = [self.cut.whole, self.cut.whole, self.cut.whole or one_box]
+        sizes = [*self.sizes[:3], column.outputs if masked[2] else self.sizes[3], self.sizes[4]]
+        held = []
+        for axis, size, edges in zip(self.axes, sizes[1:4], masked, strict=True):
+            start = np.arange(size)[:, None] * axis.stride - axis.before
+            places = start + np.arange(axis.kernel) * axis.dilation
+            held.append((places >= 0) & (places < axis.length) | (not edges))
+        masks = np.zeros(sizes[1:4], np.uint32)
+        for taps in itertools.product(*(range(a.kernel) for a in self.axes)):
+            depths, rows, columns = (h[:, t] for h, t in zip(held, taps, strict=True))
+            here = depths[:, None, None] & rows[:, None] & columns
+            code = sum(t * c for t, c in zip(taps, codes, strict=True))
+            masks |= here.astype(np.uint32) << np.uint32(code)
+        self.table("masks", np.broadcast_to(masks[None, ..., None], sizes).reshape(-1))
+        self.set(masked_columns=masked[2])
+
+    def finished(self, work: int) -> Plan:
+        cut, view, operands, far = self.cut, self.view, self.operands, self.far
+        for i, name in enumerate(OPERANDS):
+            self.record[name] = (*(d.strides[i] for d in self.dimensions), 0)
+        for i, name in enumerate(OPERANDS[:2]):
+            itemsize = getattr(operands, name).itemsize
+            self.record[name]["dense"] = itemsize if self.dense(i, itemsize) else 0
+        flat = self.line()
+        taps = math.prod(a.kernel for a in self.axes)
+        overlap = taps > math.prod(a.stride for a in self.axes)
+        run = math.prod(self.sizes) if flat else cut.line_columns * cut.block_channels
+        by_taps = overlap and self.axes[2].stride == 1 and not far and not operands.signed
+        by_taps = by_taps and run >= _SHORTEST_RUN and taps <= MOST_TAPS
+        if by_taps:
+            self.taps()
+        self.table("axes", self.entries)
+        self.table("order", np.array(self.order + [i for i in range(3) if i not in self.order]))
+        batch = [(d.window.length, *d.strides) for d in reversed(view.batch[:-1])]
+        self.table("batch", np.array(batch, np.int64))
+        nowhere = -1
+        if self.offsets and operands.indices.itemsize < 8:
+            nowhere = int(np.iinfo(operands.indices).max)  # uint64's is -1 as int64, too
+        gradient, out, computed = operands.gradient.name, operands.out.name, self.computed.name
+        loads = gradient != computed or not self.record["gradient"]["dense"] or operands.signed
+        groups, blocks = -(-self.items // cut.group), -(-self.channels // cut.block_channels)
+        self.set(
+            ordered=len(self.order),
+            batch_axes=len(batch),
+            items=self.items,
+            group=cut.group,
+            groups=groups,
+            channels=self.channels,
+            blocks=blocks,
+            block_channels=cut.block_channels,
+            item_step=self.item_step,
+            whole=cut.whole,
+            line_rows=cut.line_rows,
+            line_columns=cut.line_columns,
+            line_size=math.prod(self.sizes),
+            direct=self.direct,
+            box_size=cut.group * self.item_step,
+            flat=flat,
+            nowhere=nowhere,
+            locate=library.address("locate", operands.indices.name, far),
+            load=library.address("load_line", gradient, computed) if loads else 0,
+            sign=library.address("sign_line", out, computed) if operands.signed else 0,
+            add_taps=library.address("add_taps", computed) if by_taps else 0,
+            store=0 if self.direct else library.address("store_box", computed, out),
+        )
+        others = math.prod(d.window.length for d in view.batch[:-1])
+        tasks = others * groups * blocks * int(self.entries["boxes"].prod())
+        return Plan(
+            library.address("scatter", computed, far),
+            self.record,
+            self.record.ctypes.data,
+            tuple(self.tables),
+            tasks,
+            tasks > 1 and work >= _PARALLEL_BYTES,
+        )
+
+
+@functools.lru_cache(512)
+def scatter_plan(windows: Windows, shape: tuple[int, ...], operands: Operands) -> Plan:
+    """The plan of a scatter to an input of `shape`; see scatter.py."""
+    work = math.prod(shape) * operands.out.itemsize
+    return _Builder(windows, shape, operands).finished(work)
