@@ -1,0 +1,1 @@
+"""Benchmarks of numpool beside its peers and beside the speed of memory."""

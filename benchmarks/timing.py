@@ -1,0 +1,88 @@
+"""How calls are timed side by side.
+
+All take turns in each round, and the order is turned from round to round. A turn is the best of
+three measurements in a row, since the idle threads of the one before go on spinning for some
+milliseconds; a measurement makes as many calls as a millisecond holds. What is reported is the
+median of the turns.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+Call = Callable[[], Any]
+
+# A measurement of short calls takes at least so long.
+_MEASUREMENT = 1e-3
+# From here on, a turn is one call.
+_LONG = 0.1
+# Calls that fill so many seconds in fewer turns than there are rounds have no more, but two.
+_TIME = 1.0
+# From here on, a call is timed once.
+SLOW = 2.0
+
+
+class Times(NamedTuple):
+    """Seconds a call: the median of all turns, the quickest and the slowest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, turns: list[float]) -> "Times":
+        """Sum turns up."""
+        return cls(statistics.median(turns), min(turns), max(turns))
+
+
+def once(call: Call) -> tuple[float, Any]:
+    """The seconds one call takes, and its result."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def interleaved(
+    calls: Mapping[str, Call], known: Mapping[str, float], rounds: int
+) -> dict[str, Times]:
+    """Times of calls that take turns; `known` holds the seconds of a first call of some of them.
+
+    A first call that was slow is not repeated, and calls that take long have fewer turns.
+    """
+    once_is_enough = {name: seconds for name, seconds in known.items() if seconds > SLOW}
+    rest = [name for name in calls if name not in once_is_enough]
+    for name in rest:
+        if name not in known:
+            calls[name]()
+    estimates = {
+        name: known[name] if known.get(name, 0.0) > _LONG else once(calls[name])[0] for name in rest
+    }
+    turns: dict[str, list[float]] = {name: [] for name in rest}
+    for number in range(rounds):
+        for name in _turned(rest, number):
+            if number < max(2, _TIME / estimates[name]):
+                turns[name].append(_turn(calls[name], estimates[name]))
+    return {
+        name: Times.of([once_is_enough[name]] if name in once_is_enough else turns[name])
+        for name in calls
+    }
+
+
+def _turned(names: list[str], by: int) -> Iterator[str]:
+    for i in range(len(names)):
+        yield names[(i + by) % len(names)]
+
+
+def _turn(call: Call, estimate: float) -> float:
+    if estimate >= _LONG:
+        return once(call)[0]
+    count = max(1, round(_MEASUREMENT / estimate))
+    return min(_seconds(call, count) for _ in range(3))
+
+
+def _seconds(call: Call, count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - start) / count
