@@ -14,26 +14,10 @@ import numpy as np
 
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS, PLAN
+from numpool._cut import cut_walk, most_taps
 from numpool._views import View
 from numpool._windows import Axis, Windows
 
-# A line of columns fits the first-level cache, with room for those it is combined with.
-_LINE_BYTES = 32768
-# Lines that are laid out at a time.
-_BATCH_BYTES = 12288
-# A tile over whose rows windows slide fits the second-level cache.
-_TILE_BYTES = 393216
-# Small planes that are worked on together.
-_GROUP_BYTES = 16384
-# Lines of fewer elements are worse than one long line that holds all of them.
-_NARROW = 64
-_FLAT = 512
-# Bands of rows: few enough that neighbours share what they read, enough tasks to keep any number of
-# threads busy.
-_BAND_ROWS = 8
-_TASKS = 64
-# As many taps are folded at once (walk.py).
-_LEAF_TAPS = 9
 # Below this many bytes of work, starting threads costs more than it gains.
 _PARALLEL_BYTES = 1 << 17
 
@@ -170,182 +154,6 @@ def position_steps(windows: Windows) -> dict[int, tuple[int, int]]:
     return steps
 
 
-def _most_taps(axis: Axis) -> int:
-    """The most taps with data that a window has along an axis."""
-    period = axis.spacing // math.gcd(axis.dilation, axis.spacing)
-    return -(-min(axis.kernel, -(-axis.length // axis.dilation)) // period)
-
-
-def _span(axis: Axis) -> int:
-    """How many rows the taps of a window span."""
-    return max(_most_taps(axis) - 1, 0) * axis.tap_step + 1
-
-
-class _Cut(NamedTuple):
-    """How the work is cut and done: see the fields of the same names in _cpu/plan.py."""
-
-    slide_rows: bool
-    slide_columns: bool
-    flat: bool
-    group: int
-    bands: int
-    band_rows: int
-    tiles: int
-    tile_columns: int
-    blocks: int
-    block_channels: int
-    batch_rows: int
-    pitch: int
-    result_pitch: int
-    laid_size: int
-    result_size: int
-    slid_size: int
-    spare_size: int
-    loaded_size: int
-    level_size: int
-    fold_columns: int
-    line_spacing: int
-
-
-def _passes(kernel: int) -> int:
-    """About how many passes sliding takes over its line."""
-    return 2 * math.ceil(math.log(kernel + 1, 3))
-
-
-def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, int]:
-    """Whether windows slide along columns; output columns and channels of a line of about `limit`
-    elements.
-    """
-    reach, stride, outputs = column.reach, column.stride, column.outputs
-    short = reach * channels <= limit
-    if short:
-        slide = stride <= 4 * reach + 8
-    else:
-        sliding = _passes(column.kernel) * ((outputs - 1) * stride + reach)
-        slide = stride * 4 < reach and sliding < outputs * _most_taps(column)
-    if slide:
-        block = channels if short else min(channels, max(16, limit // reach))
-        tile = max((limit // block - reach) // stride + 1, 4 * reach // stride, 1)
-    else:
-        block = min(channels, 256)
-        tile = max(limit // block, 1)
-    tiles = -(-outputs // tile)
-    return slide, -(-outputs // tiles), block
-
-
-def _slides_over_rows(row: Axis, width: int, converted: bool, budget: int) -> bool:
-    """Whether windows are slid over the rows of a tile, where folding takes each window's rows
-    anew.
-    """
-    overlap = row.stride < row.reach and row.kernel > 1
-    if not overlap or row.spacing > 1 or row.reach * _NARROW > budget:
-        return False
-    return converted or width < _NARROW or row.kernel > 5 + 2 * row.stride
-
-
-def _cut(
-    items: int, depth: Axis, row: Axis, column: Axis, channels: int, itemsize: int, converted: bool
-) -> _Cut:
-    """The cut of a walk; `converted` tells whether rows are not accumulators as they are."""
-    slide, tile, block = _cut_columns(column, channels, _LINE_BYTES // itemsize)
-    budget = _TILE_BYTES // itemsize
-    slide_rows = slide and _slides_over_rows(row, column.length * channels, converted, budget)
-    if slide_rows:
-        # A tile of lines stays in the cache, a good part of it not shared with its neighbours.
-        lines = 2 * row.reach + _BAND_ROWS * row.stride
-        tile = min(tile, max(budget // (lines * block), column.reach // column.stride, 1))
-    tiles = -(-column.outputs // tile)
-    tile = -(-column.outputs // tiles)
-    blocks = -(-channels // block)
-    reach = (tile - 1) * column.stride + column.reach
-
-    # Rows of one line: as far apart as padding needs to be, and as strides divide.
-    pitch = reach
-    flat = False
-    if slide and tiles == 1 and blocks == 1:
-        before = min(max(column.before, 0), reach)
-        after = max(reach - before - column.length, 0)
-        flat_pitch = column.length + max(before, after)
-        flat_pitch = -(-flat_pitch // column.stride) * column.stride
-        wide = flat_pitch * channels > _FLAT or flat_pitch > 1.25 * tile * column.stride + 2
-        flat = row.outputs > 1 and not wide
-        pitch = flat_pitch if flat else reach
-    result_pitch = (pitch // column.stride if flat else tile) * block
-    laid_pitch = pitch * block
-
-    pieces = items * depth.outputs * tiles * blocks
-    bands = 1
-    if pieces < _TASKS:
-        bands = max(1, min(-(-_TASKS // pieces), row.outputs // _BAND_ROWS))
-    band_rows = -(-row.outputs // bands)
-    if slide_rows:
-        most = (budget // result_pitch - row.reach) // row.stride + 1
-        band_rows = min(band_rows, max(most, 1))
-    bands = -(-row.outputs // band_rows)
-    lines = band_rows
-    group = 1
-    if slide_rows:
-        lines = (band_rows - 1) * row.stride + row.reach
-        if flat and bands == 1:
-            group = max(1, min(_GROUP_BYTES // (lines * laid_pitch * itemsize), pieces // _TASKS))
-    if flat and slide_rows:
-        batch_rows = group * lines
-    else:
-        batch_rows = max(1, min(lines, _BATCH_BYTES // (laid_pitch * itemsize)))
-
-    depth_taps, row_taps = _most_taps(depth), _most_taps(row)
-    fold_columns = 0
-    line = laid_pitch
-    if not slide:
-        fold_columns = max(_LINE_BYTES // itemsize // (column.tap_step * block), 1)
-        line = ((fold_columns - 1) * column.tap_step + 1) * block
-        laid_pitch = line
-    before = min(max(column.before, 0), reach)
-    laid = batch_rows * laid_pitch + (before * block if slide else 0)
-    results = (batch_rows if flat or not slide_rows else lines) * result_pitch
-    if not slide:
-        results = tile * block
-    window = batch_rows * laid_pitch + before * block if flat else laid_pitch
-    slid = 0
-    if slide_rows:
-        slid = batch_rows * result_pitch if flat else band_rows * tile * block
-    elif not slide:
-        slid = 64 * block  # a stack of pieces: more levels than a tree can have
-    spare = 4 * window
-    if row_taps > 1:
-        leaves = depth_taps * -(-row_taps // _LEAF_TAPS)
-    else:
-        leaves = -(-depth_taps // _LEAF_TAPS)
-    return _Cut(
-        slide_rows=slide_rows,
-        slide_columns=slide,
-        flat=flat,
-        group=group,
-        bands=bands,
-        band_rows=band_rows,
-        tiles=tiles,
-        tile_columns=tile,
-        blocks=blocks,
-        block_channels=block,
-        batch_rows=batch_rows,
-        pitch=laid_pitch,
-        result_pitch=result_pitch,
-        laid_size=_rounded(laid),
-        result_size=_rounded(results),
-        slid_size=_rounded(slid),
-        spare_size=_rounded(spare),
-        loaded_size=_rounded(_LEAF_TAPS * line),
-        level_size=_rounded((leaves.bit_length() + 1) * line) if leaves > 1 else 0,
-        fold_columns=fold_columns,
-        line_spacing=column.spacing if slide else 1,
-    )
-
-
-def _rounded(size: int) -> int:
-    """The size of a buffer that lets the next one start at a cache line."""
-    return -(-size // 64) * 64
-
-
 class Codes(NamedTuple):
     """How the indices of an arg-max are counted: what a tap, and an output's place, add along
     (depth, row, column); the index of the first tap of the first window.
@@ -399,7 +207,7 @@ def walk_plan(
     loaded = rows.source is None or not _dense(view, 0, rows.source)
     converted = loaded or rows.load != ("load", dtype.name, dtype.name)
     items = _items(view)
-    cut = _cut(items, depth, row, column, channels, dtype.itemsize, converted)
+    cut = cut_walk(items, depth, row, column, channels, dtype.itemsize, converted)
     loaded = loaded or cut.blocks > 1  # a row of a block of channels is in pieces
     same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
     out_rows = same and _dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
@@ -444,7 +252,7 @@ def walk_plan(
         rows = rows._replace(store=None)
     groups = -(-items // cut.group)
     tasks = groups * depth.outputs * cut.bands * cut.tiles * cut.blocks
-    taps = max(_most_taps(depth) * _most_taps(row), 1)
+    taps = max(most_taps(depth) * most_taps(row), 1)
     outputs = items * depth.outputs * row.outputs * column.outputs * channels
     work = outputs * taps * dtype.itemsize
     kernel = ("walk" if cut.slide_columns else "walk_long_windows",)

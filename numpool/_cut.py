@@ -1,0 +1,204 @@
+"""How the work of a walk is cut, and how large its buffers are.
+
+A plan's cut depends on shapes, strides and types, and never on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from numpool._windows import Axis
+
+# A line of columns fits the first-level cache, with room for those it is combined with.
+_LINE_BYTES = 32768
+# Lines that are laid out at a time.
+_BATCH_BYTES = 12288
+# A tile over whose rows windows slide fits the second-level cache.
+_TILE_BYTES = 393216
+# Small planes that are worked on together.
+_GROUP_BYTES = 16384
+# Lines of fewer elements are worse than one long line that holds all of them.
+_NARROW = 64
+_FLAT = 512
+# Bands of rows: few enough that neighbours share what they read, enough tasks to keep any number of
+# threads busy.
+_BAND_ROWS = 8
+_TASKS = 64
+# As many taps are folded at once (walk.py).
+_LEAF_TAPS = 9
+
+
+class Cut(NamedTuple):
+    """How the work is cut and done: see the fields of the same names in _cpu/plan.py."""
+
+    slide_rows: bool
+    slide_columns: bool
+    flat: bool
+    group: int
+    bands: int
+    band_rows: int
+    tiles: int
+    tile_columns: int
+    blocks: int
+    block_channels: int
+    batch_rows: int
+    pitch: int
+    result_pitch: int
+    laid_size: int
+    result_size: int
+    slid_size: int
+    spare_size: int
+    loaded_size: int
+    level_size: int
+    fold_columns: int
+    line_spacing: int
+
+
+def most_taps(axis: Axis) -> int:
+    """The most taps with data that a window has along an axis."""
+    period = axis.spacing // math.gcd(axis.dilation, axis.spacing)
+    return -(-min(axis.kernel, -(-axis.length // axis.dilation)) // period)
+
+
+def _passes(kernel: int) -> int:
+    """About how many passes sliding takes over its line."""
+    return 2 * math.ceil(math.log(kernel + 1, 3))
+
+
+def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, int]:
+    """Whether windows slide along columns; output columns and channels of a line of about `limit`
+    elements.
+    """
+    reach, stride, outputs = column.reach, column.stride, column.outputs
+    short = reach * channels <= limit
+    if short:
+        slide = stride <= 4 * reach + 8
+    else:
+        sliding = _passes(column.kernel) * ((outputs - 1) * stride + reach)
+        slide = stride * 4 < reach and sliding < outputs * most_taps(column)
+    if slide:
+        block = channels if short else min(channels, max(16, limit // reach))
+        tile = max((limit // block - reach) // stride + 1, 4 * reach // stride, 1)
+    else:
+        block = min(channels, 256)
+        tile = max(limit // block, 1)
+    tiles = -(-outputs // tile)
+    return slide, -(-outputs // tiles), block
+
+
+def _slides_over_rows(row: Axis, width: int, converted: bool, budget: int) -> bool:
+    """Whether windows are slid over the rows of a tile, where folding takes each window's rows
+    anew.
+    """
+    overlap = row.stride < row.reach and row.kernel > 1
+    if not overlap or row.spacing > 1 or row.reach * _NARROW > budget:
+        return False
+    return converted or width < _NARROW or row.kernel > 5 + 2 * row.stride
+
+
+def _flat_pitch(row: Axis, column: Axis, channels: int) -> int | None:
+    """How far apart the lines of a tile are that lie in one line: as padding needs it, which
+    neighbours share, and as strides divide. None where that gains nothing.
+    """
+    reach = (column.outputs - 1) * column.stride + column.reach
+    before = _margin(column, reach)
+    after = max(reach - before - column.length, 0)
+    pitch = column.length + max(before, after)
+    pitch = -(-pitch // column.stride) * column.stride
+    wasteful = pitch > 1.25 * column.outputs * column.stride + 2
+    return None if row.outputs == 1 or pitch * channels > _FLAT or wasteful else pitch
+
+
+def _margin(column: Axis, reach: int) -> int:
+    """The columns of a line before its data."""
+    return min(max(column.before, 0), reach)
+
+
+def _leaves(depth_taps: int, row_taps: int) -> int:
+    """How many leaves the taps of an output row are folded in."""
+    if row_taps > 1:
+        return depth_taps * -(-row_taps // _LEAF_TAPS)
+    return -(-depth_taps // _LEAF_TAPS)
+
+
+def _rounded(size: int) -> int:
+    """The size of a buffer that lets the next one start at a cache line."""
+    return -(-size // 64) * 64
+
+
+def cut_walk(
+    items: int, depth: Axis, row: Axis, column: Axis, channels: int, itemsize: int, converted: bool
+) -> Cut:
+    """The cut of a walk; `converted` tells whether rows are not accumulators as they are."""
+    slide, tile, block = _cut_columns(column, channels, _LINE_BYTES // itemsize)
+    budget = _TILE_BYTES // itemsize
+    slide_rows = slide and _slides_over_rows(row, column.length * channels, converted, budget)
+    if slide_rows:
+        # A tile of lines stays in the cache, a good part of it not shared with its neighbours.
+        lines = 2 * row.reach + _BAND_ROWS * row.stride
+        tile = min(tile, max(budget // (lines * block), column.reach // column.stride, 1))
+    tiles = -(-column.outputs // tile)
+    tile = -(-column.outputs // tiles)
+    blocks = -(-channels // block)
+    reach = (tile - 1) * column.stride + column.reach
+    flat_pitch = None
+    if slide and tiles == 1 and blocks == 1:
+        flat_pitch = _flat_pitch(row, column, channels)
+    flat = flat_pitch is not None
+    pitch, result_pitch = reach * block, tile * block
+    if flat_pitch is not None:
+        pitch, result_pitch = flat_pitch * block, flat_pitch // column.stride * block
+
+    pieces = items * depth.outputs * tiles * blocks
+    bands = 1
+    if pieces < _TASKS:
+        bands = max(1, min(-(-_TASKS // pieces), row.outputs // _BAND_ROWS))
+    band_rows = -(-row.outputs // bands)
+    lines, group = band_rows, 1
+    if slide_rows:
+        most = (budget // result_pitch - row.reach) // row.stride + 1
+        band_rows = min(band_rows, max(most, 1))
+        lines = (band_rows - 1) * row.stride + row.reach
+        if flat and band_rows >= row.outputs:
+            group = max(1, min(_GROUP_BYTES // (lines * pitch * itemsize), pieces // _TASKS))
+    batch_rows = group * lines
+    if not (flat and slide_rows):
+        batch_rows = max(1, min(lines, _BATCH_BYTES // (pitch * itemsize)))
+
+    # Sizes of buffers, in accumulators.
+    fold_columns = 0
+    margin = _margin(column, reach) * block
+    results = (batch_rows if flat or not slide_rows else lines) * result_pitch
+    slid = 0
+    if slide_rows:
+        slid = batch_rows * result_pitch if flat else band_rows * tile * block
+    if not slide:
+        fold_columns = max(_LINE_BYTES // itemsize // (column.tap_step * block), 1)
+        pitch = ((fold_columns - 1) * column.tap_step + 1) * block
+        margin, results = 0, tile * block
+        slid = 64 * block  # a stack of pieces: more levels than a tree can have
+    leaves = _leaves(most_taps(depth), most_taps(row))
+    return Cut(
+        slide_rows=slide_rows,
+        slide_columns=slide,
+        flat=flat,
+        group=group,
+        bands=-(-row.outputs // band_rows),
+        band_rows=band_rows,
+        tiles=tiles,
+        tile_columns=tile,
+        blocks=blocks,
+        block_channels=block,
+        batch_rows=batch_rows,
+        pitch=pitch,
+        result_pitch=result_pitch,
+        laid_size=_rounded(batch_rows * pitch + margin),
+        result_size=_rounded(results),
+        slid_size=_rounded(slid),
+        spare_size=_rounded(4 * (batch_rows * pitch + margin if flat else pitch)),
+        loaded_size=_rounded(_LEAF_TAPS * pitch),
+        level_size=_rounded((leaves.bit_length() + 1) * pitch) if leaves > 1 else 0,
+        fold_columns=fold_columns,
+        line_spacing=column.spacing if slide else 1,
+    )
