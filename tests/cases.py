@@ -6,6 +6,7 @@ it into the arrays and arguments of a call.
 """
 
 import math
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -27,6 +28,11 @@ COMMON_P = (1, 2, 2.0, 3, 0.5, 1.5, 2.5, 4.0, 10, 100.0, 0.1, math.inf, np.float
 RARE_P = (1e-2, 1e-3, 1e3, 1e6, 1e-20, 1e20, 1e-300, 1e300)
 DIVISORS = (1, 2, 3, -3, 7, 0.5, 7.3, -1e-3, 1e6, 1e30, 1e60, 1e-60, 10**20, np.float32(0.1))
 DIVISORS += (np.int64(5), 255, 1e300)
+
+
+def examples(usual: int) -> int:
+    """How many examples a property test draws: the usual number, or NUMPOOL_EXAMPLES."""
+    return int(os.environ.get("NUMPOOL_EXAMPLES", usual))
 
 
 class Layout(NamedTuple):

@@ -24,7 +24,7 @@ NAN, INF = np.nan, np.inf
 BACKWARD = {"max": max_pool_backward, "avg": avg_pool_backward, "lp": lp_pool_backward}
 FORWARD = {"max": max_pool, "avg": avg_pool, "lp": lp_pool}
 many = settings(
-    max_examples=300,
+    max_examples=cases.examples(300),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

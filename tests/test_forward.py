@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not oracle.WIDE, reason="the oracle needs a wide
 NAN, INF = np.nan, np.inf
 POOLS = {"max": max_pool, "avg": avg_pool, "lp": lp_pool}
 many = settings(
-    max_examples=200,
+    max_examples=cases.examples(200),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
