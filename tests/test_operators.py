@@ -366,7 +366,11 @@ def test_to_integer(dtype):
         expected = min(max(whole, lowest), highest)
         got = operators.to_integer(value, lowest, highest, dtype)
         assert type(got) is dtype and int(got) == expected, value
+        if info.bits <= 32:
+            got = operators.to_small_integer(value, double(lowest), double(highest), dtype)
+            assert type(got) is dtype and int(got) == expected, value
     assert operators.to_integer(double(NAN), lowest, highest, dtype) == 0
+    assert operators.to_small_integer(double(NAN), double(lowest), double(highest), dtype) == 0
 
 
 # ---------------------------------------------------------------------------------------------
