@@ -1,4 +1,4 @@
-"""Why numpool loses to a peer, or takes more than twice the time of the floor: as it was measured.
+"""Why numpool loses to a peer, or takes more than twice the time of the floor, as far as is known.
 
 Pairs of a regular expression for the group and name of cases ("CNN: max 16x64...") and a reason;
 the first that is found holds.
