@@ -32,6 +32,22 @@ def no_code(code_type):
     return code_type(1 << (code_type.bitwidth - 2))
 
 
+def _in_two_steps(two, into):
+    """Loops over one line more, made of those over two lines and over one."""
+
+    @inline
+    def three(target, a, b, c, a_shift, b_shift, c_shift, distance):
+        two(target, a, b, a_shift, b_shift, distance)
+        into(target, c, c_shift, distance)
+
+    @inline
+    def two_into(target, a, b, a_shift, b_shift, distance):
+        into(target, a, a_shift, distance)
+        into(target, b, b_shift, distance)
+
+    return three, two_into
+
+
 def value_loops(combine, identity, dtype, source=None, convert=None):
     """The loops over plain values; `combine(a, b)` is the accumulator of both.
 
@@ -137,16 +153,7 @@ def value_loops(combine, identity, dtype, source=None, convert=None):
         for i in range(out.size):
             out[i] = combine(out[i], convert(first[i]))
 
-    @inline
-    def lift_three(target, a, b, c, a_code, b_code, c_code, distance):
-        lift_two(target, a, b, a_code, b_code, distance)
-        lift_into(target, c, c_code, distance)
-
-    @inline
-    def lift_two_into(target, a, b, a_code, b_code, distance):
-        lift_into(target, a, a_code, distance)
-        lift_into(target, b, b_code, distance)
-
+    lift_three, lift_two_into = _in_two_steps(lift_two, lift_into)
     return loops, (lift, lift_two, lift_three, lift_into, lift_two_into)
 
 
@@ -208,15 +215,7 @@ def pair_loops(prefers_second, identity, dtype):
             values[i] = a_values[i] if second else values[i]
             codes[i] = other if second else codes[i]
 
-    @inline
-    def three(target, a, b, c, a_shift, b_shift, c_shift, distance):
-        two(target, a, b, a_shift, b_shift, distance)
-        into(target, c, c_shift, distance)
-
-    @inline
-    def two_into(target, a, b, a_shift, b_shift, distance):
-        into(target, a, a_shift, distance)
-        into(target, b, b_shift, distance)
+    three, two_into = _in_two_steps(two, into)
 
     @function
     def neighbours(target, line, shift, distance):
@@ -291,16 +290,7 @@ def pair_loops(prefers_second, identity, dtype):
             values[i] = a_values[i] if second else values[i]
             codes[i] = other if second else codes[i]
 
-    @inline
-    def lift_three(target, a, b, c, a_code, b_code, c_code, distance):
-        lift_two(target, a, b, a_code, b_code, distance)
-        lift_into(target, c, c_code, distance)
-
-    @inline
-    def lift_two_into(target, a, b, a_code, b_code, distance):
-        lift_into(target, a, a_code, distance)
-        lift_into(target, b, b_code, distance)
-
+    lift_three, lift_two_into = _in_two_steps(lift_two, lift_into)
     along = (neighbours, neighbours_and_evens, neighbours_of_3, take)
     loops = (fill, copy, two, three, into, two_into, *along)
     return loops, (lift, lift_two, lift_three, lift_into, lift_two_into)
