@@ -17,9 +17,10 @@ import numpy as np
 
 from numpool import _rules
 from numpool._cpu import launch
+from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
-from numpool._views import FLOATS, INTEGERS, as_array, as_output, canonical, overlap
+from numpool._views import FLOATS, INTEGERS, View, as_array, as_output, overlap
 from numpool._windows import Windows, windows_of
 
 _KEPT_CALLS = 512
@@ -133,10 +134,6 @@ def _empty_like(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.nd
     return np.empty_like(x, dtype, "K", False, shape)
 
 
-def _strides(*arrays: np.ndarray | None) -> list[tuple[int, ...] | None]:
-    return [None if a is None else a.strides for a in arrays]
-
-
 def _apart(array: np.ndarray, *results: np.ndarray | None) -> np.ndarray:
     """The array, or a copy of it if a result lies in the same memory."""
     if any(r is not None and overlap(array, r) for r in results):
@@ -193,13 +190,18 @@ def _forward_plan(
 ) -> Plan | None:
     if 0 in windows.shape:
         return None
-    strides = _strides(x, None, values, indices)
     positions = indices is not None and indices.dtype.kind == "i"
-    view = canonical(windows, x.shape, strides, 0, keep_axes=positions)
-    codes = None
-    if indices is not None:
-        codes = index_codes(view, windows, indices.dtype.kind == "u")
-    return walk_plan(rule.computed, view, rule.rows, rule.divisor, rule.numbers, codes=codes)
+
+    def make(view: View, tasks: int) -> Plan:
+        codes = None
+        if indices is not None:
+            codes = index_codes(view, windows, indices.dtype.kind == "u")
+        return walk_plan(
+            rule.computed, view, rule.rows, rule.divisor, rule.numbers, codes=codes, tasks=tasks
+        )
+
+    operands = (x, None, values, indices)
+    return planned(windows, x.shape, operands, lead=0, keep_axes=positions, make=make)
 
 
 # ---------------------------------------------------------------- backward
@@ -274,6 +276,21 @@ def _gather(
     return result
 
 
+def _gather_plan(
+    windows: Windows,
+    operands: tuple[np.ndarray | None, ...],
+    computed: np.dtype,
+    rows: Rows,
+    divisor: Divisor,
+    numbers: dict[str, float],
+) -> Plan:
+    def make(view: View, tasks: int) -> Plan:
+        return walk_plan(computed, view, rows, divisor, numbers, backward=True, tasks=tasks)
+
+    shape = operands[2].shape
+    return planned(windows, shape, operands, lead=2, keep_axes=False, make=make)
+
+
 def avg_pool_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, options: tuple, out: Any
 ) -> np.ndarray:
@@ -298,8 +315,7 @@ def _average_gradient_plan(
         ("store", computed.name, x.dtype.name),
         ("sum", computed.name),
     )
-    view = canonical(windows, x.shape, _strides(gradient, None, out, None), 2, False)
-    return walk_plan(computed, view, rows, divisor, {}, backward=True)
+    return _gather_plan(windows, (gradient, None, out, None), computed, rows, divisor, {})
 
 
 def lp_pool_backward(
@@ -339,9 +355,8 @@ def _norm_gradient_plan(
         ("store_root_gradient", *names, x.dtype.name, form),
         ("sum", computed.name),
     )
-    view = canonical(windows, x.shape, _strides(gradient, y, out, x), 2, False)
     numbers = _rules.gradient_numbers(p, scale)
-    return walk_plan(computed, view, rows, Divisor(), numbers, backward=True)
+    return _gather_plan(windows, (gradient, y, out, x), computed, rows, Divisor(), numbers)
 
 
 def _largest_magnitude_backward(

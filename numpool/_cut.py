@@ -24,7 +24,7 @@ _FLAT = 512
 # Bands of rows: few enough that neighbours share what they read, enough tasks to keep any number of
 # threads busy.
 _BAND_ROWS = 8
-_TASKS = 64
+TASKS = 64
 # As many taps are folded at once (walk.py).
 _LEAF_TAPS = 9
 
@@ -128,9 +128,18 @@ def _rounded(size: int) -> int:
 
 
 def cut_walk(
-    items: int, depth: Axis, row: Axis, column: Axis, channels: int, itemsize: int, converted: bool
+    items: int,
+    depth: Axis,
+    row: Axis,
+    column: Axis,
+    channels: int,
+    itemsize: int,
+    converted: bool,
+    tasks: int = TASKS,
 ) -> Cut:
-    """The cut of a walk; `converted` tells whether rows are not accumulators as they are."""
+    """The cut of a walk into some `tasks`; `converted` tells whether rows are not accumulators as
+    they are.
+    """
     slide, tile, block = _cut_columns(column, channels, _LINE_BYTES // itemsize)
     budget = _TILE_BYTES // itemsize
     slide_rows = slide and _slides_over_rows(row, column.length * channels, converted, budget)
@@ -152,8 +161,8 @@ def cut_walk(
 
     pieces = items * depth.outputs * tiles * blocks
     bands = 1
-    if pieces < _TASKS:
-        bands = max(1, min(-(-_TASKS // pieces), row.outputs // _BAND_ROWS))
+    if pieces < tasks:
+        bands = max(1, min(-(-tasks // pieces), row.outputs // _BAND_ROWS))
     band_rows = -(-row.outputs // bands)
     lines, group = band_rows, 1
     if slide_rows:
@@ -161,7 +170,7 @@ def cut_walk(
         band_rows = min(band_rows, max(most, 1))
         lines = (band_rows - 1) * row.stride + row.reach
         if flat and band_rows >= row.outputs:
-            group = max(1, min(_GROUP_BYTES // (lines * pitch * itemsize), pieces // _TASKS))
+            group = max(1, min(_GROUP_BYTES // (lines * pitch * itemsize), pieces // tasks))
     batch_rows = group * lines
     if not (flat and slide_rows):
         batch_rows = max(1, min(lines, _BATCH_BYTES // (pitch * itemsize)))

@@ -14,12 +14,12 @@ import numpy as np
 
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS, PLAN
-from numpool._cut import cut_walk, most_taps
+from numpool._cut import TASKS, cut_walk, most_taps
 from numpool._views import View
 from numpool._windows import Axis, Windows
 
 # Below this many bytes of work, starting threads costs more than it gains.
-_PARALLEL_BYTES = 1 << 17
+PARALLEL_BYTES = 1 << 17
 
 
 class Plan(NamedTuple):
@@ -128,7 +128,7 @@ class _Builder:
             self.record.ctypes.data,
             tuple(self.tables),
             tasks,
-            tasks > 1 and work >= _PARALLEL_BYTES,
+            tasks > 1 and work >= PARALLEL_BYTES,
         )
 
 
@@ -193,11 +193,13 @@ def walk_plan(
     *,
     backward: bool = False,
     codes: Codes | None = None,
+    tasks: int = TASKS,
 ) -> Plan:
     """The plan of a walk that computes in `dtype`.
 
     `backward` walks the adjoint windows: view's source is the incoming gradient and its out the
-    gradient of the input. `codes` are for a kernel of pairs.
+    gradient of the input. `codes` are for a kernel of pairs. The walk is cut into about as many
+    `tasks`, if it is large enough.
     """
     builder = _Builder(view)
     forward = (view.depth.window, view.rows.window, view.columns.window)
@@ -207,7 +209,7 @@ def walk_plan(
     loaded = rows.source is None or not _dense(view, 0, rows.source)
     converted = loaded or rows.load != ("load", dtype.name, dtype.name)
     items = _items(view)
-    cut = cut_walk(items, depth, row, column, channels, dtype.itemsize, converted)
+    cut = cut_walk(items, depth, row, column, channels, dtype.itemsize, converted, tasks)
     loaded = loaded or cut.blocks > 1  # a row of a block of channels is in pieces
     same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
     out_rows = same and _dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
@@ -251,9 +253,9 @@ def walk_plan(
     if out_rows:
         rows = rows._replace(store=None)
     groups = -(-items // cut.group)
-    tasks = groups * depth.outputs * cut.bands * cut.tiles * cut.blocks
+    count = groups * depth.outputs * cut.bands * cut.tiles * cut.blocks
     taps = max(most_taps(depth) * most_taps(row), 1)
     outputs = items * depth.outputs * row.outputs * column.outputs * channels
     work = outputs * taps * dtype.itemsize
     kernel = ("walk" if cut.slide_columns else "walk_long_windows",)
-    return builder.finished(kernel, rows, tasks, work)
+    return builder.finished(kernel, rows, count, work)

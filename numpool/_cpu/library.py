@@ -18,6 +18,7 @@ from numpool._cpu import (
     locate,
     long_windows,
     lp_rows,
+    planes,
     rows,
     scatter,
     scatter_lines,
@@ -63,6 +64,7 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
 _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "walk": (lambda: walk.walk, WALK_SIGNATURE),
     "walk_long_windows": (lambda: long_windows.walk_long_windows, WALK_SIGNATURE),
+    "walk_planes": (lambda: planes.walk_planes, WALK_SIGNATURE),
     "max": (lambda d: _lines("larger", True, d), lines.SIGNATURE),
     "argmax": (lambda d: _lines("prefers_second", True, d, True), lines.SIGNATURE),
     "sum": (lambda d: _lines("add", False, d), lines.SIGNATURE),

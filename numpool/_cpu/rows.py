@@ -13,7 +13,7 @@ from numba import types
 
 from numpool import _operators
 from numpool._cpu.loops import code_type_of, no_code
-from numpool._cpu.memory import array_at, fused, inline, read, write
+from numpool._cpu.memory import ONE, ZERO, array_at, fused, inline, read, write
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import divisor_of, divisor_of_row
 
@@ -265,11 +265,17 @@ def make_store_pairs(computed, dtype, index_dtype):
             first = line + r * pitch * code_size + distance
             target = start + r * plan.extra.row
             row_base = base + (row + r) * plan.row_window.index_step
-            if dense and (channels == 1 or next_column == 0):
-                codes = array_at(first, columns * channels, code_type)
-                indices = array_at(target, columns * channels, stored)
-                for i in range(indices.size):
-                    indices[i] = index_of(codes[i], row_base + i * next_column)
+            if dense:
+                # In as few runs as have indices that grow evenly.
+                runs, size, by = columns, channels, ZERO
+                if channels == 1 or next_column == 0:
+                    runs, size, by = ONE, columns * channels, next_column
+                for w in range(runs):
+                    codes = array_at(first + w * size * code_size, size, code_type)
+                    indices = array_at(target + w * size * itemsize, size, stored)
+                    run_base = row_base + w * next_column
+                    for i in range(size):
+                        indices[i] = index_of(codes[i], run_base + i * by)
             else:
                 for w in range(columns):
                     for c in range(channels):

@@ -1,0 +1,181 @@
+"""Small planes, many at a time: moved so that planes become channels, walked, and moved back.
+
+Rows of a small plane are too short for vectors, and each costs a call or two. A block of planes with
+their elements side by side, as channels last has it, fills vectors however small they are. Blocks
+fit the second-level cache, and moving costs about as much as a copy there: tiles of 8 x 8 elements
+are transposed in registers.
+
+Elements are moved as bits: this is compiled once, and the walk that is called knows nothing of it.
+"""
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from numpool._cpu.memory import address_of, array_at, call_walk, function, keep, read, write
+from numpool._cpu.tiles import item_addresses
+
+# Rows and columns of a tile that is transposed in registers.
+TILE = 8
+# How an operand is moved.
+UNUSED, INTO, BACK = range(3)
+
+OPERANDS = ("source", "other", "out", "extra")
+
+
+def _integers(*names: str) -> list[tuple[str, type]]:
+    return [(name, np.int64) for name in names]
+
+
+# Whether and which way it is moved, bytes of an element, where its block lies in the buffer; bytes
+# from a plane to the next, and sizes and strides of what a plane has inside.
+MOVED = np.dtype(
+    _integers("moved", "width", "at", "plane")
+    + _integers("depths", "depth", "rows", "row", "columns", "column")
+)
+
+PLANES = np.dtype(
+    [(operand, MOVED) for operand in OPERANDS]
+    # Addresses of the walk and of its plan, and how many tasks it has for a block.
+    + _integers("walk", "plan", "tasks")
+    # Planes along the innermost batch axis, how many are a block, in how many blocks; the other
+    # batch axes as a table of (size, stride of each operand), innermost first.
+    + _integers("planes", "block", "blocks", "batch", "batch_axes")
+    + _integers("buffer_size")
+)
+
+PLANES_TYPE = numba.from_dtype(PLANES)
+
+
+def _make_transpose(width):
+    """An intrinsic that transposes a tile of elements of `width` bytes: each row is a vector, and
+    three rounds of interleaving rows i and i + 4 leave columns.
+    """
+    element, size = ir.IntType(8 * width), ir.IntType(64)
+    vector = ir.VectorType(element, TILE)
+    picks = ir.VectorType(ir.IntType(32), TILE)
+    half = TILE // 2
+    low = ir.Constant(picks, [at for i in range(half) for at in (i, TILE + i)])
+    high = ir.Constant(picks, [half + at for i in range(half) for at in (i, TILE + i)])
+
+    @intrinsic
+    def transpose(typing_context, source, source_pitch, target, target_pitch):
+        def codegen(context, builder, signature, args):
+            def pointers(start, pitch):
+                for i in range(TILE):
+                    address = builder.add(start, builder.mul(pitch, ir.Constant(size, i)))
+                    yield builder.inttoptr(address, vector.as_pointer())
+
+            lines = [builder.load(p, align=width) for p in pointers(*args[:2])]
+            for _ in range(TILE.bit_length() - 1):
+                pairs = zip(lines[:half], lines[half:], strict=True)
+                lines = [builder.shuffle_vector(a, b, s) for a, b in pairs for s in (low, high)]
+            for line, pointer in zip(lines, pointers(*args[2:]), strict=True):
+                builder.store(line, pointer, align=width)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 4), codegen
+
+    return transpose
+
+
+def _make_move(width):
+    """A function that moves elements of `width` bytes."""
+    element = getattr(types, f"int{8 * width}")
+    transpose = _make_transpose(width)
+
+    @function
+    def move(source, source_row, source_column, target, target_row, target_column, rows, columns):
+        """From rows and columns to rows and columns elsewhere; strides are in bytes."""
+        if source_column == width and target_row == width and rows >= TILE and columns >= TILE:
+            # The last tiles reach back over some that are moved already.
+            for r in range(0, rows, TILE):
+                row = min(r, rows - TILE)
+                for c in range(0, columns, TILE):
+                    column = min(c, columns - TILE)
+                    transpose(
+                        source + row * source_row + column * width, source_row,
+                        target + row * width + column * target_column, target_column,
+                    )  # fmt: skip
+            return
+        for r in range(rows):
+            for c in range(columns):
+                value = read(source + r * source_row + c * source_column, element)
+                write(target + r * target_row + c * target_column, value)
+
+    return move
+
+
+_move_1, _move_2, _move_4, _move_8 = map(_make_move, (1, 2, 4, 8))
+
+
+@function
+def _move(
+    width, source, source_row, source_column, target, target_row, target_column, rows, columns
+):
+    if width == 1:
+        _move_1(source, source_row, source_column, target, target_row, target_column, rows, columns)
+    elif width == 2:
+        _move_2(source, source_row, source_column, target, target_row, target_column, rows, columns)
+    elif width == 4:
+        _move_4(source, source_row, source_column, target, target_row, target_column, rows, columns)
+    else:
+        _move_8(source, source_row, source_column, target, target_row, target_column, rows, columns)
+
+
+@function
+def _move_block(operand, block, planes, buffer, way):
+    """Move a block of planes into the buffer or back, if it is an operand that goes that way."""
+    if operand.moved != way:
+        return
+    pitch = block * operand.width
+    at = buffer
+    for d in range(operand.depths):
+        for r in range(operand.rows):
+            start = planes + d * operand.depth + r * operand.row
+            if way == INTO:
+                _move(
+                    operand.width, start, operand.plane, operand.column, at, operand.width, pitch,
+                    block, operand.columns,
+                )  # fmt: skip
+            else:
+                _move(
+                    operand.width, at, pitch, operand.width, start, operand.column, operand.plane,
+                    operand.columns, block,
+                )  # fmt: skip
+            at += operand.columns * pitch
+
+
+def walk_planes(
+    plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
+):  # fmt: skip
+    plan = array_at(plan_address, 1, PLANES_TYPE)[0]
+    memory = np.empty(plan.buffer_size, np.uint8)
+    start = (address_of(memory) + 63) // 64 * 64
+    own_source, own_other = start + plan.source.at, start + plan.other.at
+    own_out, own_extra = start + plan.out.at, start + plan.extra.at
+    done = 0
+    for task in range(first_task, last_task):
+        item, number = divmod(task, plan.blocks)
+        # The last block reaches back over planes of the one before, which come out the same.
+        first = min(number * plan.block, plan.planes - plan.block)
+        source, other, out, extra = item_addresses(
+            plan, item,
+            source_start + first * plan.source.plane, other_start + first * plan.other.plane,
+            out_start + first * plan.out.plane, extra_start + first * plan.extra.plane,
+        )  # fmt: skip
+        _move_block(plan.source, plan.block, source, own_source, INTO)
+        _move_block(plan.other, plan.block, other, own_other, INTO)
+        _move_block(plan.extra, plan.block, extra, own_extra, INTO)
+        tasks = call_walk(
+            plan.walk, (plan.plan, own_source, own_other, own_out, own_extra, 0, plan.tasks)
+        )
+        if tasks != plan.tasks:
+            break
+        _move_block(plan.out, plan.block, out, own_out, BACK)
+        _move_block(plan.extra, plan.block, extra, own_extra, BACK)
+        done += 1
+    keep(memory)
+    return done
