@@ -278,6 +278,7 @@ def _gather(
 
 def _gather_plan(
     windows: Windows,
+    shape: tuple[int, ...],
     operands: tuple[np.ndarray | None, ...],
     computed: np.dtype,
     rows: Rows,
@@ -287,7 +288,6 @@ def _gather_plan(
     def make(view: View, tasks: int) -> Plan:
         return walk_plan(computed, view, rows, divisor, numbers, backward=True, tasks=tasks)
 
-    shape = operands[2].shape
     return planned(windows, shape, operands, lead=2, keep_axes=False, make=make)
 
 
@@ -315,7 +315,7 @@ def _average_gradient_plan(
         ("store", computed.name, x.dtype.name),
         ("sum", computed.name),
     )
-    return _gather_plan(windows, (gradient, None, out, None), computed, rows, divisor, {})
+    return _gather_plan(windows, x.shape, (gradient, None, out, None), computed, rows, divisor, {})
 
 
 def lp_pool_backward(
@@ -356,7 +356,7 @@ def _norm_gradient_plan(
         ("sum", computed.name),
     )
     numbers = _rules.gradient_numbers(p, scale)
-    return _gather_plan(windows, (gradient, y, out, x), computed, rows, Divisor(), numbers)
+    return _gather_plan(windows, x.shape, (gradient, y, out, x), computed, rows, Divisor(), numbers)
 
 
 def _largest_magnitude_backward(

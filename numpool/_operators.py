@@ -63,6 +63,40 @@ def prefers_second(a, i, b, j):
     return (b > a) | (b_nan & (a == a)) | (tie & (j < i))
 
 
+# Value and code of an arg-max in one int64, whose larger one is the arg-max: the value's key above,
+# the code below, counted down, so that of equal values the lower code wins. Codes of taps are below
+# NO_TAP, and a shift of one past all taps is still below 2 ** 31.
+NO_TAP = 2**30
+_LOW = 0xFFFFFFFF
+# What stands for no data: below every value.
+NO_PACKED = -(2**63) + _LOW - NO_TAP
+
+
+def sortable(bits):
+    """The bits of a float32, as an int32 that is ordered as the float32 is; and back."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def pack(key, code):
+    """The int32 `key` of a value, and its code, in one int64."""
+    return (key << 32) | (_LOW - code)
+
+
+def packed_key(packed):
+    """The key in a packed int64."""
+    return packed >> 32
+
+
+def packed_code(packed):
+    """The code in a packed int64."""
+    return _LOW - (packed & _LOW)
+
+
+def larger_packed(a, b):
+    """The larger of two packed int64, which is the arg-max of both."""
+    return a if a > b else b
+
+
 # ---------------------------------------------------------------- Lp
 
 

@@ -49,7 +49,9 @@ def _planes(view: View) -> tuple[Dimension, Dimension, Dimension]:
 def _sizes(view: View, lead: int) -> list[tuple[int, int, int]]:
     """The shape of a plane of each operand."""
     windows = [d.window for d in _planes(view)]
-    inputs, outputs = tuple(w.length for w in windows), tuple(w.outputs for w in windows)
+    depth, rows, columns = windows
+    inputs = (depth.length, rows.length, columns.length)
+    outputs = (depth.outputs, rows.outputs, columns.outputs)
     first, last = (inputs, outputs) if lead == 0 else (outputs, inputs)
     return [first, first, last, last]
 

@@ -44,13 +44,15 @@ class Rows(NamedTuple):
     """The row functions and the line kernel of a plan, by name and arguments.
 
     `load` is None where source rows go to the line kernel as they are, `store` where results are
-    lines as they are. `source` is the dtype of rows that the line kernel takes, if any.
+    lines as they are. `source` is the dtype of rows that the line kernel takes, if any. `pairs`:
+    accumulators are pairs of a value and a code.
     """
 
     load: tuple | None
     store: tuple | None
     lines: tuple
     source: np.dtype | None = None
+    pairs: bool = False
 
 
 def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
@@ -198,7 +200,7 @@ def walk_plan(
     """The plan of a walk that computes in `dtype`.
 
     `backward` walks the adjoint windows: view's source is the incoming gradient and its out the
-    gradient of the input. `codes` are for a kernel of pairs. The walk is cut into about as many
+    gradient of the input. `codes` are for an arg-max. The walk is cut into about as many
     `tasks`, if it is large enough.
     """
     builder = _Builder(view)
@@ -241,7 +243,8 @@ def walk_plan(
         items=items,
         channels=channels,
         itemsize=dtype.itemsize,
-        pairs=codes is not None,
+        coded=codes is not None,
+        pairs=rows.pairs,
         source_lines=source_lines,
         out_lines=out_lines,
         index_base=codes.base if codes is not None else 0,

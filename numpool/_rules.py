@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpool._operators import NO_TAP
 from numpool._plans import Divisor, Rows
 from numpool._powers import FORMS
 from numpool._views import FLOATS, INTEGERS, is_supported
@@ -121,21 +122,6 @@ def offset_dtype(windows: Windows) -> np.dtype:
     raise ValueError(f"kernel_size has too many taps for offsets: {taps} are more than 2**62")
 
 
-# Codes are below this, for each width of theirs: see _cpu/loops.py.
-_CODES = 2**30
-
-
-def _lanes(computed: np.dtype, codes: int) -> np.dtype:
-    """The type of values beside the codes of an arg-max, which are as wide; `codes` is a bound of
-    theirs.
-    """
-    narrow = np.float32 if computed.kind == "f" else np.int32
-    if codes < _CODES and np.can_cast(computed, narrow):
-        return np.dtype(narrow)
-    wide = np.float64 if computed.kind == "f" else np.int64
-    return np.dtype(wide) if np.can_cast(computed, wide) else computed
-
-
 def _rows(x: np.dtype, computed: np.dtype, store: tuple, lines: tuple) -> Rows:
     """Rows whose elements are accumulators as they are, or become so by loading."""
     source = x if x == computed else None
@@ -160,17 +146,29 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     else:
         rows = _rows(x, computed, ("store", computed.name, stored), ("max", computed.name))
         return Forward(computed, x, None, rows, Divisor(), {})
-    lanes = _lanes(computed, codes)
+    if x.itemsize <= 4 and codes < NO_TAP:
+        rows = Rows(
+            ("load_packed", x.name), ("store_packed", x.name, indices.name), ("argmax", x.name), x
+        )
+        return Forward(np.dtype(np.int64), x, indices, rows, Divisor(), {})
+    # Lanes as wide as codes of any number of taps.
+    wide = np.float64 if x.kind == "f" else np.int64
+    lanes = np.dtype(wide) if np.can_cast(computed, wide) else computed
     store = ("store_pairs", lanes.name, stored, indices.name)
-    rows = _rows(x, lanes, store, ("argmax", lanes.name))
-    return Forward(lanes, x, indices, rows, Divisor(), {})
+    rows = _rows(x, lanes, store, ("argmax_of_pairs", lanes.name))
+    return Forward(lanes, x, indices, rows._replace(pairs=True), Divisor(), {})
 
 
 def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
     """The largest |x| and its position: where the gradient of the L-inf norm goes."""
     rule = _max(x, windows, True)
-    load = ("load_power", x.name, rule.computed.name, "itself")
-    rows = rule.rows._replace(load=load, source=None)
+    rows = rule.rows
+    if rows.pairs:
+        powers = ("load_power", x.name, rule.computed.name, "itself")
+        rows = rows._replace(load=powers, source=None)
+    else:
+        magnitudes = ("load_packed", x.name, "itself")
+        rows = rows._replace(load=magnitudes, lines=("argmax", x.name, "itself"))
     return rule._replace(rows=rows, numbers={"p": math.inf})
 
 

@@ -109,6 +109,39 @@ def test_prefers_second_keeps_the_identity_for_no_data():
         assert not operators.prefers_second(value, 7, -INF, nowhere)
 
 
+def float_bits(value):
+    return int(np.float32(value).view(np.int32))
+
+
+def test_sortable_bits_are_ordered_as_the_values_and_turn_back():
+    values = [-INF, -3e38, -1.5, -1e-45, 0.0, 1e-45, 1.5, 3e38, INF]
+    keys = [operators.sortable(float_bits(value)) for value in values]
+    assert keys == sorted(keys)
+    assert [operators.sortable(key) for key in keys] == [float_bits(value) for value in values]
+
+
+def test_packed_values_find_the_first_largest_in_any_order():
+    keys = (-(2**31), -1, 0, 2**31 - 1)
+    for values in itertools.product(keys, repeat=3):
+        for order in itertools.permutations(range(3)):
+            best = operators.NO_PACKED
+            for i in order:
+                best = operators.larger_packed(best, operators.pack(values[i], i))
+            assert operators.packed_code(best) == np.argmax(values), (values, order)
+            assert operators.packed_key(best) == max(values)
+
+
+def test_packed_codes_shift_and_stand_above_no_data():
+    last = operators.NO_TAP - 1
+    for key, code in itertools.product((-(2**31), 0, 2**31 - 1), (0, 5, last)):
+        packed = operators.pack(key, code)
+        assert -(2**63) <= packed < 2**63
+        assert operators.packed_code(packed - 7) == code + 7
+        assert operators.packed_key(packed - 7) == key
+        assert operators.larger_packed(packed, operators.NO_PACKED) == packed
+        assert operators.packed_code(operators.NO_PACKED - code) >= operators.NO_TAP
+
+
 def test_sign():
     for value in SPECIAL:
         assert same(operators.sign(value), np.sign(value))

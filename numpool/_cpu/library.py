@@ -12,6 +12,7 @@ from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
 from numpool._cpu import (
+    arg_rows,
     compiling,
     launch,
     lines,
@@ -26,6 +27,8 @@ from numpool._cpu import (
     walk,
 )
 from numpool._cpu.cache import KernelCache
+from numpool._cpu.memory import inline
+from numpool._operators import NO_PACKED
 
 # (plan, source, other, out, extra, first task, last task), returns the number of tasks done.
 WALK_SIGNATURE = types.int64(*[types.int64] * 7)
@@ -42,20 +45,34 @@ def _computed(dtype: str) -> Any:
 def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Callable:
     computed = _computed(dtype)
     identity = computed(_lowest(np.dtype(dtype)) if overlap else 0)
-    return lines.make_lines(getattr(rows.scalar, combine), identity, computed, overlap, pairs)
+    combine_two = getattr(rows.scalar, combine)
+    return lines.make_lines(combine_two, identity, computed, overlap, pairs=pairs)
 
 
 def _converting(combine: str, dtype: str, source: str, form: str | None = None) -> Callable:
     """Lines of accumulators made from source rows on the way: converted, or powers."""
     computed = _computed(dtype)
-    convert = rows.lifter(source, computed, form)
+    lift = rows.lifter(source, computed, form)
     return lines.make_lines(
         getattr(rows.scalar, combine),
         computed(0),
         computed,
         combine == "larger",
         source=rows.stored_type(source),
-        convert=convert,
+        convert=inline(lambda value, code: lift(value)),
+    )
+
+
+def _packing(source: str, form: str | None = None) -> Callable:
+    """Lines of values packed with their codes on the way, or of their magnitudes."""
+    return lines.make_lines(
+        rows.scalar.larger_packed,
+        types.int64(NO_PACKED),
+        types.int64,
+        True,
+        packed=True,
+        source=rows.stored_type(source),
+        convert=arg_rows.packer(source, form),
     )
 
 
@@ -66,7 +83,8 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "walk_long_windows": (lambda: long_windows.walk_long_windows, WALK_SIGNATURE),
     "walk_planes": (lambda: planes.walk_planes, WALK_SIGNATURE),
     "max": (lambda d: _lines("larger", True, d), lines.SIGNATURE),
-    "argmax": (lambda d: _lines("prefers_second", True, d, True), lines.SIGNATURE),
+    "argmax": (_packing, lines.SIGNATURE),
+    "argmax_of_pairs": (lambda d: _lines("prefers_second", True, d, True), lines.SIGNATURE),
     "sum": (lambda d: _lines("add", False, d), lines.SIGNATURE),
     "sum_of": (lambda *names: _converting("add", *names), lines.SIGNATURE),
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
@@ -85,7 +103,9 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
         lambda w, d, q: rows.make_store(_computed(w), d, _computed(q)),
         rows.SIGNATURE,
     ),
-    "store_pairs": (lambda w, d, i: rows.make_store_pairs(_computed(w), d, i), rows.SIGNATURE),
+    "load_packed": (arg_rows.make_load_packed, rows.SIGNATURE),
+    "store_packed": (arg_rows.make_store_packed, rows.SIGNATURE),
+    "store_pairs": (lambda w, d, i: arg_rows.make_store_pairs(_computed(w), d, i), rows.SIGNATURE),
     "store_root": (
         lambda x, d, w, form: lp_rows.make_store_root(x, d, _computed(w), form),
         rows.SIGNATURE,

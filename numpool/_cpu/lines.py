@@ -74,8 +74,11 @@ def make_fold(lifts, dtype, source):
     return fold
 
 
-def make_lines(combine, identity, dtype, overlap, pairs=False, source=None, convert=None):
-    """The kernel for an operator that computes in a numba type, on plain values or pairs.
+def make_lines(
+    combine, identity, dtype, overlap, *, pairs=False, packed=False, source=None, convert=None
+):
+    """The kernel for an operator that computes in a numba type, on plain values, pairs or packed
+    values.
 
     Elements of rows of type `source` become accumulators by `convert`, if they are not.
     """
@@ -83,7 +86,7 @@ def make_lines(combine, identity, dtype, overlap, pairs=False, source=None, conv
         loops, lifts = pair_loops(combine, identity, dtype)
         lift = fold = make_fold(lifts, dtype, dtype)
     else:
-        loops, lifts = value_loops(combine, identity, dtype, source, convert)
+        loops, lifts = value_loops(combine, identity, dtype, source, convert, packed)
         lift = fold = make_fold(loops[1:6], dtype, dtype)
         if convert is not None:
             lift = make_fold(lifts, dtype, source)

@@ -26,14 +26,14 @@ def fold_columns(plan, plan_address, buffers, tile, row):
     channels = tile.channels
     code = 0
     depths, rows = taps_of(plan.depth, tile.depth), taps_of(plan.row, row)
-    if plan.pairs:
+    if plan.coded:
         code += first_code(plan.depth, tile.depth, depths[0])
         code += first_code(plan.row, row, rows[0])
     stack = buffers.slid
     for j in range(tile.columns):
         first, count = taps_of(plan.column, tile.column + j)
         column_code = 0
-        if plan.pairs:
+        if plan.coded:
             column_code = first_code(plan.column, tile.column + j, first)
         fill(plan, stack, channels, ONE, channels, buffers.distance)
         height = pieces = done = 0

@@ -1,10 +1,10 @@
 """The hot loops: all loops over elements that are combined, and nothing else.
 
-A line is (address, size): consecutive accumulators. There are two kinds of accumulators, and every
-loop has a version for either: plain values, and for arg-max pairs of a value and a code, whose
-codes lie `distance` bytes behind the values. A code tells which tap of a window a value is; where a
-later part of a window is combined, its codes grow by that part's `shift`. Loops over plain values
-take the same arguments and ignore those.
+A line is (address, size): consecutive accumulators. For arg-max, an accumulator holds a value and a
+code, which tells which tap of a window it is; where a later part of a window is combined, its codes
+grow by that part's `shift`. Values of up to 32 bits are packed with their codes in one int64. Wider
+ones are pairs, whose codes lie `distance` bytes behind the values; every loop has a version for
+these. Loops over plain values take the same arguments and ignore those.
 
 A loop is small and compiled once, so that LLVM makes vector instructions of it and its checks for
 overlapping lines stay few. In-place loops are loops of their own: given its target as an argument,
@@ -22,14 +22,8 @@ def itemsize_of(dtype):
     return np.dtype(str(dtype)).itemsize
 
 
-def code_type_of(dtype):
-    """The type of the codes beside values of a type: as wide, so that both fill alike vectors."""
-    return types.int32 if itemsize_of(dtype) == 4 else types.int64
-
-
-def no_code(code_type):
-    """The code of what holds no data: above all codes, and the sum of both fits."""
-    return code_type(1 << (code_type.bitwidth - 2))
+# The code of what holds no data: above all codes, and the sum of both fits.
+NO_CODE = np.int64(1 << 62)
 
 
 def _in_two_steps(two, into):
@@ -48,12 +42,23 @@ def _in_two_steps(two, into):
     return three, two_into
 
 
-def value_loops(combine, identity, dtype, source=None, convert=None):
-    """The loops over plain values; `combine(a, b)` is the accumulator of both.
+@inline
+def _as_it_is(value, shift):
+    return value
 
-    Elements of source rows are of type `source` and become accumulators by `convert`; without them
-    they are accumulators as they are.
+
+@inline
+def _shifted(packed, shift):
+    return packed - shift  # codes count down
+
+
+def value_loops(combine, identity, dtype, source=None, convert=None, packed=False):
+    """The loops over plain or packed values; `combine(a, b)` is the accumulator of both.
+
+    Elements of source rows are of type `source` and become accumulators by `convert(element,
+    code)`; without them they are accumulators as they are.
     """
+    moved = _shifted if packed else _as_it_is
 
     @inline
     def values_of(line):
@@ -69,38 +74,40 @@ def value_loops(combine, identity, dtype, source=None, convert=None):
     def copy(target, a, shift, distance):
         out, first = values_of(target), values_of(a)
         for i in range(out.size):
-            out[i] = first[i]
+            out[i] = moved(first[i], shift)
 
     @function
     def two(target, a, b, a_shift, b_shift, distance):
         out, first, second = values_of(target), values_of(a), values_of(b)
         for i in range(out.size):
-            out[i] = combine(first[i], second[i])
+            out[i] = combine(moved(first[i], a_shift), moved(second[i], b_shift))
 
     @function
     def three(target, a, b, c, a_shift, b_shift, c_shift, distance):
         out, first, second, third = values_of(target), values_of(a), values_of(b), values_of(c)
         for i in range(out.size):
-            out[i] = combine(combine(first[i], second[i]), third[i])
+            both = combine(moved(first[i], a_shift), moved(second[i], b_shift))
+            out[i] = combine(both, moved(third[i], c_shift))
 
     @function
     def into(target, a, shift, distance):
         out, first = values_of(target), values_of(a)
         for i in range(out.size):
-            out[i] = combine(out[i], first[i])
+            out[i] = combine(out[i], moved(first[i], shift))
 
     @function
     def two_into(target, a, b, a_shift, b_shift, distance):
         out, first, second = values_of(target), values_of(a), values_of(b)
         for i in range(out.size):
-            out[i] = combine(out[i], combine(first[i], second[i]))
+            both = combine(moved(first[i], a_shift), moved(second[i], b_shift))
+            out[i] = combine(out[i], both)
 
     # A literal stride becomes vector shuffles, a stride in a variable never does: 3 times faster.
     @function
     def neighbours(target, line, shift, distance):
         out, values = values_of(target), values_of(line)
         for i in range(out.size):
-            out[i] = combine(values[2 * i], values[2 * i + 1])
+            out[i] = combine(values[2 * i], moved(values[2 * i + 1], shift))
 
     # And only if all elements are used: hence the evens for the third taps of windows of 3.
     @function
@@ -108,7 +115,7 @@ def value_loops(combine, identity, dtype, source=None, convert=None):
         out, kept, values = values_of(target), values_of(evens), values_of(line)
         for i in range(out.size):
             a, b = values[2 * i], values[2 * i + 1]
-            out[i] = combine(a, b)
+            out[i] = combine(a, moved(b, shift))
             kept[i] = a
 
     # Pixels of three channels: 8 times faster than a loop over channels.
@@ -116,9 +123,9 @@ def value_loops(combine, identity, dtype, source=None, convert=None):
     def neighbours_of_3(target, line, shift, distance):
         out, values = values_of(target), values_of(line)
         for i in range(out.size // 3):
-            out[3 * i] = combine(values[6 * i], values[6 * i + 3])
-            out[3 * i + 1] = combine(values[6 * i + 1], values[6 * i + 4])
-            out[3 * i + 2] = combine(values[6 * i + 2], values[6 * i + 5])
+            out[3 * i] = combine(values[6 * i], moved(values[6 * i + 3], shift))
+            out[3 * i + 1] = combine(values[6 * i + 1], moved(values[6 * i + 4], shift))
+            out[3 * i + 2] = combine(values[6 * i + 2], moved(values[6 * i + 5], shift))
 
     @function
     def take(target, line, stride, distance):
@@ -139,19 +146,19 @@ def value_loops(combine, identity, dtype, source=None, convert=None):
     def lift(target, a, code, distance):
         out, first = values_of(target), elements_of(a)
         for i in range(out.size):
-            out[i] = convert(first[i])
+            out[i] = convert(first[i], code)
 
     @function
     def lift_two(target, a, b, a_code, b_code, distance):
         out, first, second = values_of(target), elements_of(a), elements_of(b)
         for i in range(out.size):
-            out[i] = combine(convert(first[i]), convert(second[i]))
+            out[i] = combine(convert(first[i], a_code), convert(second[i], b_code))
 
     @function
     def lift_into(target, a, code, distance):
         out, first = values_of(target), elements_of(a)
         for i in range(out.size):
-            out[i] = combine(out[i], convert(first[i]))
+            out[i] = combine(out[i], convert(first[i], code))
 
     lift_three, lift_two_into = _in_two_steps(lift_two, lift_into)
     return loops, (lift, lift_two, lift_three, lift_into, lift_two_into)
@@ -163,8 +170,6 @@ def pair_loops(prefers_second, identity, dtype):
     They combine two lines at a time: with three, the overlap checks are too many and the loop stays
     scalar (1.4 ns an element instead of 0.2).
     """
-    code_type = code_type_of(dtype)
-    nothing = no_code(code_type)
 
     @inline
     def values_of(line):
@@ -172,7 +177,7 @@ def pair_loops(prefers_second, identity, dtype):
 
     @inline
     def codes_of(line, distance):
-        return array_at(line[0] + distance, line[1], code_type)
+        return array_at(line[0] + distance, line[1], types.int64)
 
     @function
     def fill(target, distance):
@@ -180,26 +185,24 @@ def pair_loops(prefers_second, identity, dtype):
         for i in range(values.size):
             values[i] = identity
         for i in range(values.size):
-            codes[i] = nothing
+            codes[i] = NO_CODE
 
     @function
     def copy(target, a, shift, distance):
         values, codes = values_of(target), codes_of(target, distance)
         a_values, a_codes = values_of(a), codes_of(a, distance)
-        by = code_type(shift)
         for i in range(values.size):
             values[i] = a_values[i]
         for i in range(values.size):
-            codes[i] = code_type(a_codes[i] + by)
+            codes[i] = a_codes[i] + shift
 
     @function
     def two(target, a, b, a_shift, b_shift, distance):
         values, codes = values_of(target), codes_of(target, distance)
         a_values, a_codes = values_of(a), codes_of(a, distance)
         b_values, b_codes = values_of(b), codes_of(b, distance)
-        a_by, b_by = code_type(a_shift), code_type(b_shift)
         for i in range(values.size):
-            first, other = code_type(a_codes[i] + a_by), code_type(b_codes[i] + b_by)
+            first, other = a_codes[i] + a_shift, b_codes[i] + b_shift
             second = prefers_second(a_values[i], first, b_values[i], other)
             values[i] = b_values[i] if second else a_values[i]
             codes[i] = other if second else first
@@ -208,9 +211,8 @@ def pair_loops(prefers_second, identity, dtype):
     def into(target, a, shift, distance):
         values, codes = values_of(target), codes_of(target, distance)
         a_values, a_codes = values_of(a), codes_of(a, distance)
-        by = code_type(shift)
         for i in range(values.size):
-            other = code_type(a_codes[i] + by)
+            other = a_codes[i] + shift
             second = prefers_second(values[i], codes[i], a_values[i], other)
             values[i] = a_values[i] if second else values[i]
             codes[i] = other if second else codes[i]
@@ -221,10 +223,9 @@ def pair_loops(prefers_second, identity, dtype):
     def neighbours(target, line, shift, distance):
         values, codes = values_of(target), codes_of(target, distance)
         a_values, a_codes = values_of(line), codes_of(line, distance)
-        by = code_type(shift)
         for i in range(values.size):
             a, b = a_values[2 * i], a_values[2 * i + 1]
-            first, other = a_codes[2 * i], code_type(a_codes[2 * i + 1] + by)
+            first, other = a_codes[2 * i], a_codes[2 * i + 1] + shift
             second = prefers_second(a, first, b, other)
             values[i] = b if second else a
             codes[i] = other if second else first
@@ -243,11 +244,10 @@ def pair_loops(prefers_second, identity, dtype):
     def neighbours_of_3(target, line, shift, distance):
         values, codes = values_of(target), codes_of(target, distance)
         a_values, a_codes = values_of(line), codes_of(line, distance)
-        by = code_type(shift)
         for i in range(values.size // 3):
             for c in range(3):
                 at, left, right = 3 * i + c, 6 * i + c, 6 * i + 3 + c
-                first, other = a_codes[left], code_type(a_codes[right] + by)
+                first, other = a_codes[left], a_codes[right] + shift
                 second = prefers_second(a_values[left], first, a_values[right], other)
                 values[at] = a_values[right] if second else a_values[left]
                 codes[at] = other if second else first
@@ -265,30 +265,27 @@ def pair_loops(prefers_second, identity, dtype):
     @function
     def lift(target, a, code, distance):
         values, codes, a_values = values_of(target), codes_of(target, distance), values_of(a)
-        number = code_type(code)
         for i in range(values.size):
             values[i] = a_values[i]
         for i in range(values.size):
-            codes[i] = number
+            codes[i] = code
 
     @function
     def lift_two(target, a, b, a_code, b_code, distance):
         values, codes = values_of(target), codes_of(target, distance)
         a_values, b_values = values_of(a), values_of(b)
-        first, other = code_type(a_code), code_type(b_code)
         for i in range(values.size):
-            second = prefers_second(a_values[i], first, b_values[i], other)
+            second = prefers_second(a_values[i], a_code, b_values[i], b_code)
             values[i] = b_values[i] if second else a_values[i]
-            codes[i] = other if second else first
+            codes[i] = b_code if second else a_code
 
     @function
     def lift_into(target, a, code, distance):
         values, codes, a_values = values_of(target), codes_of(target, distance), values_of(a)
-        other = code_type(code)
         for i in range(values.size):
-            second = prefers_second(values[i], codes[i], a_values[i], other)
+            second = prefers_second(values[i], codes[i], a_values[i], code)
             values[i] = a_values[i] if second else values[i]
-            codes[i] = other if second else codes[i]
+            codes[i] = code if second else codes[i]
 
     lift_three, lift_two_into = _in_two_steps(lift_two, lift_into)
     along = (neighbours, neighbours_and_evens, neighbours_of_3, take)

@@ -127,6 +127,23 @@ def write(typing_context, address, value):
     return types.void(types.int64, value), codegen
 
 
+def _bitcast(source, result):
+    """An intrinsic that takes the bits of one type for another type."""
+
+    @intrinsic
+    def cast(typing_context, value):
+        def codegen(context, builder, signature, args):
+            return builder.bitcast(args[0], context.get_value_type(result))
+
+        return result(source), codegen
+
+    return cast
+
+
+bits_of = _bitcast(types.float32, types.int32)
+float_of = _bitcast(types.int32, types.float32)
+
+
 @intrinsic
 def has_bit(typing_context, bits, number):
     """Whether a uint32 has the bit of a number below 32: in 32 bits, where numba's operators take

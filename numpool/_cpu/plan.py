@@ -66,10 +66,12 @@ PLAN = np.dtype(
     # folded one by one, whether the rows of a tile are one line, whether source rows are lines, and
     # whether results go straight to `out`.
     + _integers("slide_rows", "slide_columns", "flat", "source_lines", "out_lines")
-    # Buffers, in accumulators: bytes of one, rows that are laid out at a time, the pitches of laid
-    # out and of windowed rows, sizes of buffers, how many columns are folded at once, and how far
-    # apart a loaded row of a backward pass has its elements.
-    + _integers("itemsize", "pairs", "batch_rows", "pitch", "result_pitch")
+    # Accumulators: bytes of one, whether they have codes, and these behind them.
+    + _integers("itemsize", "coded", "pairs")
+    # Buffers, in accumulators: rows that are laid out at a time, the pitches of laid out and of
+    # windowed rows, sizes of buffers, how many columns are folded at once, and how far apart a
+    # loaded row of a backward pass has its elements.
+    + _integers("batch_rows", "pitch", "result_pitch")
     + _integers("laid_size", "result_size", "slid_size", "spare_size", "loaded_size", "level_size")
     + _integers("fold_columns", "line_spacing")
     # Indices: of the first tap of the first window.

@@ -12,8 +12,7 @@ import numpy as np
 from numba import types
 
 from numpool import _operators
-from numpool._cpu.loops import code_type_of, no_code
-from numpool._cpu.memory import ONE, ZERO, array_at, fused, inline, read, write
+from numpool._cpu.memory import array_at, fused, inline, read, write
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import divisor_of, divisor_of_row
 
@@ -84,9 +83,6 @@ def lifter(dtype, computed, form):
 
 def make_load(dtype, computed, form=None):
     """Load: the elements of rows, as |x| ** p where the `form` of the power is named."""
-    stored = stored_type(dtype)
-    itemsize = stored.bitwidth // 8
-    line_itemsize = computed.bitwidth // 8
     convert = reader(dtype, computed)
     if form is not None:
         raised = getattr(scalar, form)
@@ -101,6 +97,14 @@ def make_load(dtype, computed, form=None):
         @inline
         def accumulator(value, p):
             return convert(value)
+
+    return load_of(stored_type(dtype), computed, accumulator)
+
+
+def load_of(stored, computed, accumulator):
+    """Load: of each element of rows its `accumulator(element, p)`."""
+    itemsize = stored.bitwidth // 8
+    line_itemsize = computed.bitwidth // 8
 
     def load(
         plan_address, line, pitch, step, source, other, out, extra,
@@ -230,57 +234,3 @@ def make_store(computed, dtype, quotient=None):
                 store_columns(plan, values, target, j, j + 1, channels, single)
 
     return store
-
-
-def make_store_pairs(computed, dtype, index_dtype):
-    """Store of arg-max: values to rows of `out`, indices of their taps to rows of `extra`."""
-    store_values = inline(make_store(computed, dtype))
-    stored = stored_type(index_dtype)
-    itemsize = stored.bitwidth // 8
-    code_type = code_type_of(computed)
-    code_size = code_type.bitwidth // 8
-    nowhere = stored(-1) if stored.signed else stored(2**stored.bitwidth - 1)
-    nothing = no_code(code_type)
-
-    @inline
-    def index_of(code, base):
-        return stored(base + code) if code < nothing else nowhere
-
-    def store_pairs(
-        plan_address, line, pitch, step, source, other, out, extra,
-        depth, row, rows, column, columns, channels, distance,
-    ):  # fmt: skip
-        store_values(
-            plan_address, line, pitch, step, source, other, out, extra,
-            depth, row, rows, column, columns, channels, distance,
-        )  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        dense = is_dense(plan.extra, channels, itemsize)
-        along, across = plan.extra.column, plan.extra.channel
-        start = extra + depth * plan.extra.depth + row * plan.extra.row + column * along
-        base = plan.index_base + depth * plan.depth_window.index_step
-        base += column * plan.column_window.index_step
-        next_column = plan.column_window.index_step
-        for r in range(rows):
-            first = line + r * pitch * code_size + distance
-            target = start + r * plan.extra.row
-            row_base = base + (row + r) * plan.row_window.index_step
-            if dense:
-                # In as few runs as have indices that grow evenly.
-                runs, size, by = columns, channels, ZERO
-                if channels == 1 or next_column == 0:
-                    runs, size, by = ONE, columns * channels, next_column
-                for w in range(runs):
-                    codes = array_at(first + w * size * code_size, size, code_type)
-                    indices = array_at(target + w * size * itemsize, size, stored)
-                    run_base = row_base + w * next_column
-                    for i in range(size):
-                        indices[i] = index_of(codes[i], run_base + i * by)
-            else:
-                for w in range(columns):
-                    for c in range(channels):
-                        code = read(first + (w * channels + c) * code_size, code_type)
-                        index = index_of(code, row_base + w * next_column)
-                        write(target + w * along + c * across, index)
-
-    return store_pairs

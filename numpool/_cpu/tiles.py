@@ -64,7 +64,8 @@ def make_buffers(plan):
     levels = loaded + plan.loaded_size
     values = (levels + plan.level_size) * plan.itemsize
     values = (values + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
-    memory = np.empty(values * (2 if plan.pairs else 1) + _ALIGNMENT, np.uint8)
+    distance = values if plan.pairs else 0
+    memory = np.empty(values + distance + _ALIGNMENT, np.uint8)
     base = (address_of(memory) + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
     return memory, Buffers(
         base,
@@ -73,7 +74,7 @@ def make_buffers(plan):
         base + spare * plan.itemsize,
         base + loaded * plan.itemsize,
         base + levels * plan.itemsize,
-        values,
+        distance,
     )
 
 

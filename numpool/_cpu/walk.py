@@ -41,7 +41,7 @@ def lay_rows(plan, plan_address, buffers, tile, target, first, rows):
     its first.
     """
     depths = taps_of(plan.depth, tile.depth)
-    depth_code = first_code(plan.depth, tile.depth, depths[0]) if plan.pairs else ZERO
+    depth_code = first_code(plan.depth, tile.depth, depths[0]) if plan.coded else ZERO
     size = tile.data * tile.channels
     row = first
     while row < first + rows:
@@ -59,7 +59,7 @@ def lay_rows(plan, plan_address, buffers, tile, target, first, rows):
             if plan.row.regular_first <= row < plan.row.regular_last:
                 run = min(plan.row.regular_last, first + rows) - row
             step = plan.row.stride
-            if plan.pairs:
+            if plan.coded:
                 code += first_code(plan.row, row, taps[0])
         if taps[1] == 0 or depths[1] == 0:
             fill(plan, line, plan.pitch, run, size, buffers.distance)
@@ -71,7 +71,7 @@ def lay_rows(plan, plan_address, buffers, tile, target, first, rows):
                 (taps[1], plan.row.step * plan.source.row),
                 (plan.depth.code, plan.row.code, code), buffers.distance,
             )  # fmt: skip
-        elif depths[1] * taps[1] == 1 and not plan.pairs:
+        elif depths[1] * taps[1] == 1 and not plan.coded:
             call(
                 plan.load, (plan_address, line, plan.pitch, step, tile.source, tile.other, 0, 0,
                 depths[0], taps[0], run, tile.low, tile.data, tile.channels, 0))  # fmt: skip
