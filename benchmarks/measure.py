@@ -12,7 +12,7 @@ from benchmarks.data import Data, make, positions, unbatched
 from benchmarks.peers.peer import Peer
 from benchmarks.timing import Call, Times, interleaved, once
 
-NUMPOOL, REUSED, FLOOR = "numpool", "numpool, out=", "floor"
+NUMPOOL, REUSED, ALONE, FLOOR = "numpool", "numpool, out=", "numpool, 1 thread", "floor"
 # A call over this many seconds is shown as such.
 LIMIT = 30.0
 # Cases of more taps are tried on a part first, of so many taps: a slow peer takes 10 to 100 ns for
@@ -75,6 +75,7 @@ def measure(case: Case, peers: Sequence[Peer], rounds: int) -> Measured:
     """Measure one case."""
     data = make(case)
     calls = {NUMPOOL: own.prepare(data), REUSED: own.prepare(data, reused=True)}
+    calls[ALONE] = own.alone(calls[NUMPOOL])
     calls[FLOOR] = floor.prepare(data)
     expected = own_arrays(data, calls[NUMPOOL]())
     known: dict[str, float] = {}

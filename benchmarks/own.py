@@ -1,11 +1,27 @@
-"""How numpool itself does a case: with new results, and into results that are reused."""
+"""How numpool itself does a case: with new results, into results that are reused, on one thread."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numba
+
 import numpool
 from benchmarks.data import Data
+
+
+def alone(call: Callable[[], Any]) -> Callable[[], Any]:
+    """A call on one of numba's threads."""
+
+    def one_thread() -> Any:
+        threads = numba.get_num_threads()
+        numba.set_num_threads(1)
+        try:
+            return call()
+        finally:
+            numba.set_num_threads(threads)
+
+    return one_thread
 
 
 def prepare(data: Data, reused: bool = False) -> Callable[[], Any]:

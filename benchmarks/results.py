@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.cases import CASES, Case
-from benchmarks.measure import FLOOR, NUMPOOL, REUSED, Measured
+from benchmarks.measure import ALONE, FLOOR, NUMPOOL, REUSED, Measured
 from benchmarks.timing import Times
 
-_OURS = (NUMPOOL, REUSED, FLOOR)
+_OURS = (NUMPOOL, REUSED, ALONE, FLOOR)
 
 
 @dataclass
@@ -51,6 +51,11 @@ class Result:
     def to_floor(self) -> float:
         """Numpool's time as a multiple of the floor's."""
         return self.seconds(NUMPOOL) / self.seconds(FLOOR)
+
+    @property
+    def speedup(self) -> float:
+        """The time on one thread as a multiple of that on all."""
+        return self.seconds(ALONE) / self.seconds(NUMPOOL)
 
 
 @dataclass

@@ -10,6 +10,9 @@ from benchmarks.measure import FLOOR, NUMPOOL, REUSED
 from benchmarks.reasons import FAR_FROM_FLOOR, LOSSES, reason
 from benchmarks.results import Result, Results, geometric_mean
 
+# Cases are long enough for threads whose floor takes as many seconds.
+_BUSY = 1e-4
+
 _HEAD = """\
 # Results
 
@@ -59,6 +62,12 @@ def _summary(found: Sequence[Result]) -> Iterator[str]:
         "Max, average, L1, L2 and L-inf, forward, arrays of 1 MB and more, windows up to 5: "
         f"{mean:.2f} times the floor over {len(bound)} cases.\n"
     )
+    busy = [result for result in found if result.to_floor > 2 and result.seconds(FLOOR) > _BUSY]
+    speedup = geometric_mean(result.speedup for result in busy)
+    yield (
+        "All threads against one, where the floor takes a tenth of a millisecond or more and numpool"
+        f" twice as long: {speedup:.2f} times as fast over {len(busy)} cases.\n"
+    )
     losses = [result for result in found if result.to_best and result.to_best >= 1]
     yield f"### Behind a peer: {len(losses)} cases\n"
     yield from _losses(losses)
@@ -103,8 +112,8 @@ def _bound_by_memory(case: Case) -> bool:
 def _table(found: Sequence[Result]) -> str:
     lines = [
         "| case | numpool, ms | reused `out` | floor | best peer | / best peer | / floor "
-        "| all peers, as multiples of numpool |",
-        "|---|---|---|---|---|---|---|---|",
+        "| 1 thread / all | all peers, as multiples of numpool |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for result in found:
         best = f"{result.best} {_ms(result.peers[result.best])}" if result.best else ""
@@ -119,6 +128,7 @@ def _table(found: Sequence[Result]) -> str:
             best,
             ratio,
             f"{result.to_floor:.2f}",
+            f"{result.speedup:.2f}",
             _others(result),
         ]
         lines.append("| " + " | ".join(cells) + " |")

@@ -375,19 +375,15 @@ def max_pool_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, indices: Any, out: Any
 ) -> np.ndarray:
     """Each gradient to the input that its index names."""
+    if indices is None:
+        return _to_arg_max(grad_output, x, rank, arguments, out)
     given = (rank, *arguments)
     arrays = (grad_output, x, indices)
-    key = None if indices is None or out is not None else _key(max_pool_backward, given, *arrays)
+    key = None if out is not None else _key(max_pool_backward, given, *arrays)
     call = _kept(key, given)
     if call is not None:
         return _scatter(call.plan, grad_output, indices, call.results.like(x)[0], check=True)
     gradient, x, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
-    if indices is None:
-        # Offsets are less to write and to read; a window of more taps than they count has none.
-        taps = math.prod(w.kernel for w in windows.windows)
-        indices = pool("max", x, rank, arguments, ("offset" if taps <= 2**62 else True,), None)[1]
-        plan = _scatter_plan(gradient, x, windows, indices, result)
-        return _scatter(plan, gradient, indices, result)
     indices = _of_shape("indices", as_array("indices", indices, INTEGERS), windows)
     indices = _apart(indices, result)
     plan = _scatter_plan(gradient, x, windows, indices, result)
@@ -399,9 +395,32 @@ def max_pool_backward(
     if out is not None:  # nothing is written to it before all indices are known to be right
         _check_indices(plan, gradient, indices, None)
         return _scatter(plan, gradient, indices, result)
-    if all(a is b for a, b in zip((gradient, x, indices), arrays, strict=True)):
+    if all(map(is_, (gradient, x, indices), arrays)):
         _keep(key, Call(given, plan, Results(x.shape, x.dtype, None)))
     return _scatter(plan, gradient, indices, result, check=True)
+
+
+def _to_arg_max(
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, out: Any
+) -> np.ndarray:
+    """Each gradient to the arg-max of its window, which is found first."""
+
+    def indices_of(x: np.ndarray, kind: str | bool) -> np.ndarray:
+        return pool("max", x, rank, arguments, (kind,), None)[1]
+
+    given = (rank, *arguments)
+    key = None if out is not None else _key(_to_arg_max, given, grad_output, x)
+    call = _kept(key, given)
+    if call is not None:
+        return _scatter(call.plan, grad_output, indices_of(x, "offset"), call.results.like(x)[0])
+    gradient, array, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
+    # Offsets are less to write and to read; a window of more taps than they count has none.
+    small = math.prod(w.kernel for w in windows.windows) <= _rules.MOST_OFFSETS
+    indices = indices_of(array, "offset" if small else True)
+    plan = _scatter_plan(gradient, array, windows, indices, result)
+    if small and gradient is grad_output and array is x:
+        _keep(key, Call(given, plan, Results(array.shape, array.dtype, None)))
+    return _scatter(plan, gradient, indices, result)
 
 
 def _scatter_plan(
@@ -443,7 +462,7 @@ def _check_indices(
     """Check the indices a user gave; in the same run scatter to `out` if it is there."""
     found = np.zeros((plan.tasks, 2), np.int64)
     _run(plan, gradient, indices, out, found)
-    if found[:, 0].any():
+    if np.count_nonzero(found):
         wrong = int(found[found[:, 0].argmax(), 1].astype(indices.dtype))
         kind = "offsets (unsigned)" if indices.dtype.kind == "u" else "positions (signed)"
         raise ValueError(

@@ -13,7 +13,7 @@ from numpool._windows import Axis
 # A line of columns fits the first-level cache, with room for those it is combined with.
 _LINE_BYTES = 32768
 # Lines that are laid out at a time.
-_BATCH_BYTES = 12288
+_BATCH_BYTES = 32768
 # A tile over whose rows windows slide fits the second-level cache.
 _TILE_BYTES = 393216
 # Small planes that are worked on together.

@@ -109,6 +109,10 @@ def _computed_max(x: np.dtype) -> np.dtype:
     return np.dtype(np.uint8) if x == np.bool_ else x
 
 
+# As many taps of a window have offsets: as far as codes reach (_cpu/loops.py).
+MOST_OFFSETS = 2**62
+
+
 def offset_dtype(windows: Windows) -> np.dtype:
     """The smallest unsigned type for the offsets of a window and, above them, the marker of no
     data.
@@ -117,7 +121,7 @@ def offset_dtype(windows: Windows) -> np.dtype:
     for kind in (np.uint8, np.uint16, np.uint32):
         if taps <= np.iinfo(kind).max:
             return np.dtype(kind)
-    if taps <= 2**62:  # as far as codes reach: see _cpu/loops.py
+    if taps <= MOST_OFFSETS:
         return np.dtype(np.uint64)
     raise ValueError(f"kernel_size has too many taps for offsets: {taps} are more than 2**62")
 
