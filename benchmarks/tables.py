@@ -65,8 +65,8 @@ def _summary(found: Sequence[Result]) -> Iterator[str]:
     busy = [result for result in found if result.to_floor > 2 and result.seconds(FLOOR) > _BUSY]
     speedup = geometric_mean(result.speedup for result in busy)
     yield (
-        "All threads against one, where the floor takes a tenth of a millisecond or more and numpool"
-        f" twice as long: {speedup:.2f} times as fast over {len(busy)} cases.\n"
+        "All threads against one, where the floor takes a tenth of a millisecond or more and "
+        f"numpool twice as long: {speedup:.2f} times as fast over {len(busy)} cases.\n"
     )
     losses = [result for result in found if result.to_best and result.to_best >= 1]
     yield f"### Behind a peer: {len(losses)} cases\n"
