@@ -201,7 +201,8 @@ def _forward_plan(
         )
 
     operands = (x, None, values, indices)
-    return planned(windows, x.shape, operands, lead=0, keep_axes=positions, make=make)
+    plain = x.dtype == rule.computed
+    return planned(windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain, make=make)
 
 
 # ---------------------------------------------------------------- backward
@@ -288,7 +289,7 @@ def _gather_plan(
     def make(view: View, tasks: int) -> Plan:
         return walk_plan(computed, view, rows, divisor, numbers, backward=True, tasks=tasks)
 
-    return planned(windows, shape, operands, lead=2, keep_axes=False, make=make)
+    return planned(windows, shape, operands, lead=2, keep_axes=False, plain=False, make=make)
 
 
 def avg_pool_backward(

@@ -14,8 +14,9 @@ from numpool._plans import PARALLEL_BYTES, Plan
 from numpool._views import Dimension, View, canonical
 from numpool._windows import Axis, Windows
 
-# Rows of as many elements do well as they are.
-_WIDE = 64
+# Planes with rows of up to as many columns are small: usually, where columns are combined in pairs,
+# which is quick along rows as well, and where nothing else is to be done to them.
+_WIDE, _NARROW, _NARROWEST = 64, 40, 6
 # A block of planes fits the second-level cache.
 _BLOCK_BYTES = 1 << 18
 _BLOCK_PLANES = 64
@@ -29,14 +30,15 @@ def planned(
     *,
     lead: int,
     keep_axes: bool,
+    plain: bool,
     make: Callable[[View, int], Plan],
 ) -> Plan:
     """The plan of a walk over `operands`, made by `make(view, tasks)`: as they are, or block by
-    block where they are many small planes.
+    block where they are many small planes. `plain`: elements are accumulators as they are.
     """
     strides = [None if a is None else a.strides for a in operands]
     view = canonical(windows, shape, strides, lead, keep_axes, join=False)
-    block = _block(view, operands, lead)
+    block = _block(view, operands, lead, plain)
     if block == 0:
         return make(canonical(windows, shape, strides, lead, keep_axes), TASKS)
     return _Builder(view, operands, lead, block).plan(make)
@@ -56,10 +58,22 @@ def _sizes(view: View, lead: int) -> list[tuple[int, int, int]]:
     return [first, first, last, last]
 
 
-def _block(view: View, operands: Sequence[np.ndarray | None], lead: int) -> int:
-    """How many planes are a block; 0 where they are not small, or not many."""
+def _widest(view: View, plain: bool) -> int:
+    """The most columns of a small plane."""
     column = view.columns.window
-    if not view.batch or view.channels.window.length > 1 or column.length > _WIDE:
+    if column.dilation > 1 or column.stride % 2:
+        return _WIDE
+    if column.kernel % 2 == 0 and plain and view.depth.window.length == 1:
+        return _NARROWEST
+    return _NARROW if column.kernel % 2 == 0 or column.kernel == 3 else _WIDE
+
+
+def _block(view: View, operands: Sequence[np.ndarray | None], lead: int, plain: bool) -> int:
+    """How many planes are a block; 0 where they are not small, or not many."""
+    single_row = view.depth.window.length == view.rows.window.length == 1
+    if not view.batch or view.channels.window.length > 1 or single_row:
+        return 0
+    if view.columns.window.length > _widest(view, plain):
         return 0
     planes = view.batch[-1].window.length
     size = sum(

@@ -14,10 +14,10 @@ PLANES = [
     ((3, 65, 57, 57), (2, 3), {"kernel_size": 5, "stride": 3}),
     ((2, 3, 70, 7, 7), (3, 4), {"kernel_size": 7}),
     ((100, 5, 3), (1, 2), {"kernel_size": 2, "stride": 1}),
-    ((99, 24), (1,), {"kernel_size": 5, "stride": 4, "padding": ((1, 2),), "dilation": 2}),
+    ((99, 2, 24), (1, 2), {"kernel_size": (2, 5), "stride": (1, 4), "dilation": (1, 2)}),
     ((41, 4, 5, 6), (1, 2, 3), {"kernel_size": 2, "stride": 1, "padding": 1}),
     ((9, 20, 8), (0, 2), {"kernel_size": (3, 2), "stride": (2, 1)}),
-    ((50, 3), (1,), {"kernel_size": 9, "padding": 6, "stride": 9}),
+    ((50, 2, 3), (1, 2), {"kernel_size": 9, "padding": (8, 6), "stride": 9}),
 ]
 DTYPES = ["bool", "uint32", "float16", "float32", "int64"]
 
