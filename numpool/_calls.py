@@ -17,6 +17,7 @@ import numpy as np
 
 from numpool import _rules
 from numpool._cpu import launch
+from numpool._passes import in_two_passes
 from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
@@ -124,7 +125,22 @@ def _run(
     extra: np.ndarray | None,
 ) -> None:
     """Run a plan on its operands."""
-    launch.run(plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra)
+    if plan.before is None:
+        launch.run(plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra)
+        return
+    first, volumes, size, dtype = plan.before
+    between = np.empty(size, dtype)
+    for volume in range(volumes):
+        tasks = first.tasks // volumes
+        launch.run(
+            first.kernel, first.address, tasks, first.parallel, source, None, between, None,
+            volume * tasks,
+        )  # fmt: skip
+        tasks = plan.tasks // volumes
+        launch.run(
+            plan.kernel, plan.address, tasks, plan.parallel, between, None, out, extra,
+            volume * tasks,
+        )  # fmt: skip
 
 
 def _empty_like(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -196,9 +212,9 @@ def _forward_plan(
         codes = None
         if indices is not None:
             codes = index_codes(view, windows, indices.dtype.kind == "u")
-        return walk_plan(
-            rule.computed, view, rule.rows, rule.divisor, rule.numbers, codes=codes, tasks=tasks
-        )
+        walk = (rule.computed, view, rule.rows, rule.divisor, rule.numbers)
+        separate = in_two_passes(*walk, codes) if tasks > 1 else None
+        return separate or walk_plan(*walk, codes=codes, tasks=tasks)
 
     operands = (x, None, values, indices)
     plain = x.dtype == rule.computed

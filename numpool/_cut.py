@@ -14,17 +14,21 @@ from numpool._windows import Axis
 _LINE_BYTES = 32768
 # Lines that are laid out at a time.
 _BATCH_BYTES = 32768
-# A tile over whose rows windows slide fits the second-level cache.
-_TILE_BYTES = 393216
+# A tile over whose rows windows slide fits the second-level cache; its rows start at cache lines.
+_TILE_BYTES = 524288
+_TILE_STEP = 16
 # Small planes that are worked on together.
 _GROUP_BYTES = 16384
 # Lines of fewer elements are worse than one long line that holds all of them.
 _NARROW = 64
 _FLAT = 512
 # Bands of rows: few enough that neighbours share what they read, enough tasks to keep any number of
-# threads busy.
+# threads busy. Where windows slide over rows, neighbours share as many as a window reaches over.
 _BAND_ROWS = 8
+_BAND_REACHES = 4
 TASKS = 64
+# Outputs whose windows share most of their rows (row_windows.py).
+_ROW_GROUP = 8
 # As many taps are folded at once (walk.py).
 _LEAF_TAPS = 9
 
@@ -42,6 +46,12 @@ class Cut(NamedTuple):
     tile_columns: int
     blocks: int
     block_channels: int
+    strip_rows: int
+    row_group: int
+    group_step: int
+    core_sums: int
+    core_rows: int
+    core_rest: int
     batch_rows: int
     pitch: int
     result_pitch: int
@@ -51,6 +61,7 @@ class Cut(NamedTuple):
     spare_size: int
     loaded_size: int
     level_size: int
+    core_size: int
     fold_columns: int
     line_spacing: int
 
@@ -87,14 +98,44 @@ def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, in
     return slide, -(-outputs // tiles), block
 
 
-def _slides_over_rows(row: Axis, width: int, converted: bool, budget: int) -> bool:
+def _slides_over_rows(depth_taps: int, row: Axis, width: int, converted: bool, budget: int) -> bool:
     """Whether windows are slid over the rows of a tile, where folding takes each window's rows
     anew.
     """
     overlap = row.stride < row.reach and row.kernel > 1
     if not overlap or row.spacing > 1 or row.reach * _NARROW > budget:
         return False
-    return converted or width < _NARROW or row.kernel > 5 + 2 * row.stride
+    # In passes over an output row: folding against laying its new lines, windows along these, and
+    # sliding.
+    slower = depth_taps * row.kernel > 5 + (depth_taps + 1) * row.stride
+    return converted or width < _NARROW or slower
+
+
+class _Strips(NamedTuple):
+    """How windows slide over the rows of a band: see _cpu/plan.py and row_windows.py."""
+
+    strip_rows: int
+    row_group: int
+    group_step: int
+    core_sums: int
+    core_rows: int
+    core_rest: int
+
+
+def _cut_strips(row: Axis, band_rows: int, most_lines: int) -> _Strips:
+    """Strips of at most so many lines, if possible."""
+    group = 1
+    while 2 * group * row.stride <= min(_ROW_GROUP, row.kernel):
+        group *= 2
+    step = group * row.stride
+    core = row.kernel - step + row.stride
+    sums, rest = divmod(core, step)
+    if sums <= 1:
+        sums, rest = 1, 0
+    together = group * row.dilation
+    rows = max((most_lines - row.reach) // row.stride + 1, 1)
+    rows = min(rows // together * together or rows, band_rows)
+    return _Strips(rows, group, step, sums, core if sums == 1 else step, rest)
 
 
 def _flat_pitch(row: Axis, column: Axis, channels: int) -> int | None:
@@ -142,10 +183,11 @@ def cut_walk(
     """
     slide, tile, block = _cut_columns(column, channels, _LINE_BYTES // itemsize)
     budget = _TILE_BYTES // itemsize
-    slide_rows = slide and _slides_over_rows(row, column.length * channels, converted, budget)
+    width = column.length * channels
+    slide_rows = slide and _slides_over_rows(most_taps(depth), row, width, converted, budget)
     if slide_rows:
-        # A tile of lines stays in the cache, a good part of it not shared with its neighbours.
-        lines = 2 * row.reach + _BAND_ROWS * row.stride
+        # A strip of lines stays in the cache, a good part of it not shared with its neighbours.
+        lines = row.reach + row.reach // 2 + _BAND_ROWS * row.stride
         tile = min(tile, max(budget // (lines * block), column.reach // column.stride, 1))
     tiles = -(-column.outputs // tile)
     tile = -(-column.outputs // tiles)
@@ -155,6 +197,10 @@ def cut_walk(
     if slide and tiles == 1 and blocks == 1:
         flat_pitch = _flat_pitch(row, column, channels)
     flat = flat_pitch is not None
+    if slide_rows and not flat and tile > _TILE_STEP:
+        tile = -(-tile // _TILE_STEP) * _TILE_STEP
+        tiles = -(-column.outputs // tile)
+        reach = (tile - 1) * column.stride + column.reach
     pitch, result_pitch = reach * block, tile * block
     if flat_pitch is not None:
         pitch, result_pitch = flat_pitch * block, flat_pitch // column.stride * block
@@ -162,15 +208,20 @@ def cut_walk(
     pieces = items * depth.outputs * tiles * blocks
     bands = 1
     if pieces < tasks:
-        bands = max(1, min(-(-tasks // pieces), row.outputs // _BAND_ROWS))
+        least = _BAND_ROWS
+        if slide_rows and not flat:
+            least = max(least, _BAND_REACHES * row.reach // row.stride)
+        bands = max(1, min(-(-tasks // pieces), row.outputs // least))
     band_rows = -(-row.outputs // bands)
-    lines, group = band_rows, 1
+    strips, lines, group = _Strips(*[0] * 6), band_rows, 1
     if slide_rows:
-        most = (budget // result_pitch - row.reach) // row.stride + 1
-        band_rows = min(band_rows, max(most, 1))
-        lines = (band_rows - 1) * row.stride + row.reach
-        if flat and band_rows >= row.outputs:
-            group = max(1, min(_GROUP_BYTES // (lines * pitch * itemsize), pieces // tasks))
+        strips = _cut_strips(row, band_rows, budget // result_pitch)
+        lines = (strips.strip_rows - 1) * row.stride + row.reach
+        if flat:
+            band_rows = strips.strip_rows
+            if band_rows >= row.outputs:
+                group = min(_GROUP_BYTES // (lines * pitch * itemsize), pieces // tasks, items)
+                group = max(group, 1)
     batch_rows = group * lines
     if not (flat and slide_rows):
         batch_rows = max(1, min(lines, _BATCH_BYTES // (pitch * itemsize)))
@@ -179,14 +230,22 @@ def cut_walk(
     fold_columns = 0
     margin = _margin(column, reach) * block
     results = (batch_rows if flat or not slide_rows else lines) * result_pitch
-    slid = 0
-    if slide_rows:
-        slid = batch_rows * result_pitch if flat else band_rows * tile * block
+    slid = core_size = 0
     if not slide:
         fold_columns = max(_LINE_BYTES // itemsize // (column.tap_step * block), 1)
         pitch = ((fold_columns - 1) * column.tap_step + 1) * block
         margin, results = 0, tile * block
         slid = 64 * block  # a stack of pieces: more levels than a tree can have
+    spare = 4 * (batch_rows * pitch + margin if flat else pitch)
+    if flat and slide_rows:
+        slid = batch_rows * result_pitch
+    elif slide_rows:
+        cores = -(-strips.strip_rows // (strips.row_group * row.dilation))
+        core_size = cores * tile * block
+        slid = core_size + strips.row_group * tile * block
+        sums = cores + strips.core_sums - 1
+        lines = sums + cores + max(2 * sums, strips.core_rows + 1)
+        spare = max(spare, max(lines, strips.row_group) * tile * block)
     leaves = _leaves(most_taps(depth), most_taps(row))
     return Cut(
         slide_rows=slide_rows,
@@ -199,15 +258,17 @@ def cut_walk(
         tile_columns=tile,
         blocks=blocks,
         block_channels=block,
+        **strips._asdict(),
         batch_rows=batch_rows,
         pitch=pitch,
         result_pitch=result_pitch,
         laid_size=_rounded(batch_rows * pitch + margin),
         result_size=_rounded(results),
         slid_size=_rounded(slid),
-        spare_size=_rounded(4 * (batch_rows * pitch + margin if flat else pitch)),
+        spare_size=_rounded(spare),
         loaded_size=_rounded(_LEAF_TAPS * pitch),
         level_size=_rounded((leaves.bit_length() + 1) * pitch) if leaves > 1 else 0,
+        core_size=core_size,
         fold_columns=fold_columns,
         line_spacing=column.spacing if slide else 1,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS, PLAN
 from numpool._cut import TASKS, cut_walk, most_taps
-from numpool._views import View
+from numpool._views import View, no_windows
 from numpool._windows import Axis, Windows
 
 # Below this many bytes of work, starting threads costs more than it gains.
@@ -31,6 +31,18 @@ class Plan(NamedTuple):
     tables: tuple[np.ndarray, ...]
     tasks: int
     parallel: bool
+    before: FirstPass | None = None
+
+
+class FirstPass(NamedTuple):
+    """What is done before a plan, for each of some volumes: a plan from the source to an
+    intermediate, of so many elements of a dtype, which then is the source.
+    """
+
+    plan: Plan
+    volumes: int
+    size: int
+    dtype: np.dtype
 
 
 class Divisor(NamedTuple):
@@ -134,7 +146,7 @@ class _Builder:
         )
 
 
-def _items(view: View) -> int:
+def items_of(view: View) -> int:
     return math.prod(d.window.length for d in view.batch)
 
 
@@ -196,22 +208,29 @@ def walk_plan(
     backward: bool = False,
     codes: Codes | None = None,
     tasks: int = TASKS,
+    volumes: bool = False,
+    depth_done: bool = False,
 ) -> Plan:
     """The plan of a walk that computes in `dtype`.
 
     `backward` walks the adjoint windows: view's source is the incoming gradient and its out the
     gradient of the input. `codes` are for an arg-max. The walk is cut into about as many
-    `tasks`, if it is large enough.
+    `tasks`, if it is large enough; with `volumes`, each of its items is.
+    `depth_done`: the source holds the windows along depth, each at its output's place.
     """
     builder = _Builder(view)
     forward = (view.depth.window, view.rows.window, view.columns.window)
     axes = [(a.adjoint() if backward else a).trimmed() for a in forward]
     depth, row, column = axes
+    if depth_done:
+        depth = no_windows(depth.outputs)
     channels = view.channels.window.length
     loaded = rows.source is None or not _dense(view, 0, rows.source)
     converted = loaded or rows.load != ("load", dtype.name, dtype.name)
-    items = _items(view)
-    cut = cut_walk(items, depth, row, column, channels, dtype.itemsize, converted, tasks)
+    items = items_of(view)
+    cut = cut_walk(
+        1 if volumes else items, depth, row, column, channels, dtype.itemsize, converted, tasks
+    )
     loaded = loaded or cut.blocks > 1  # a row of a block of channels is in pieces
     same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
     out_rows = same and _dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0

@@ -49,7 +49,7 @@ class View(NamedTuple):
 _JOINED = 512
 
 
-def _no_windows(size: int) -> Axis:
+def no_windows(size: int) -> Axis:
     return Axis(size, 1, 1, 1, 0, 0, size)
 
 
@@ -80,7 +80,7 @@ def _extents(window: Axis, lead: int) -> tuple[int, ...]:
     return inputs + outputs if lead == 0 else outputs + inputs
 
 
-def _continues(outer: Dimension, inner: Dimension, extents: tuple[int, ...]) -> bool:
+def continues(outer: Dimension, inner: Dimension, extents: tuple[int, ...]) -> bool:
     """Whether a step along `outer` is one over the whole extent of `inner`, in each operand."""
     return all(a == b * n for a, b, n in zip(outer.strides, inner.strides, extents, strict=True))
 
@@ -130,15 +130,15 @@ def canonical(
             pooled.append(Dimension(window, strides, a))
             inner = 0
         elif shape[a] != 1:
-            axis = Dimension(_no_windows(shape[a]), strides)
+            axis = Dimension(no_windows(shape[a]), strides)
             above = batch[-1] if inner > 0 or (batch and not pooled) else None
-            if above is not None and _continues(above, axis, (shape[a],) * count):
+            if above is not None and continues(above, axis, (shape[a],) * count):
                 size = above.window.length * shape[a]
-                batch[-1] = Dimension(_no_windows(size), strides)
+                batch[-1] = Dimension(no_windows(size), strides)
             else:
                 batch.append(axis)
                 inner += 1
-    nothing = Dimension(_no_windows(1), (0,) * count)
+    nothing = Dimension(no_windows(1), (0,) * count)
     channels = batch.pop() if pooled and inner > 0 else nothing
     if join:
         _join(pooled, batch, windows.axes, channels.window.length, lead, not keep_axes)
@@ -176,7 +176,7 @@ def _join(
         pooled[-2:] = [_joined_windows(outer, inner, lead)]
     if rows and pooled and batch and _tiles_exactly(pooled[0].window):
         outermost = pooled[0]
-        if _continues(batch[-1], outermost, _extents(outermost.window, lead)):
+        if continues(batch[-1], outermost, _extents(outermost.window, lead)):
             pooled[0] = _joined_batch(batch.pop(), outermost)
 
 

@@ -63,6 +63,15 @@ def test_each_task_is_given_the_addresses_of_the_operands(array, parallel):
 
 
 @pytest.mark.parametrize("parallel", [False, True])
+def test_tasks_may_start_anywhere(parallel):
+    x = np.zeros(1)
+    table = np.full((TASKS, 4), -1, np.int64)
+    launch.run(record.address, table.ctypes.data, 20, parallel, x, None, None, None, 7)
+    done = (table[:, 1] == 0).nonzero()[0]
+    np.testing.assert_array_equal(done, range(7, 27))
+
+
+@pytest.mark.parametrize("parallel", [False, True])
 def test_a_kernel_that_fails_is_an_error(parallel):
     x = np.zeros(1)
     with pytest.raises(MemoryError, match="line buffers"):

@@ -59,28 +59,27 @@ class _Driver:
         return self.run(*arguments)
 
 
-def _run_serial(kernel, plan, tasks, source, other, out, extra):
-    return call_walk(
-        kernel, (plan, _data(source), _data(other), _data(out), _data(extra), 0, tasks)
-    )
+def _run_serial(kernel, plan, start, tasks, source, other, out, extra):
+    source, other, out, extra = _data(source), _data(other), _data(out), _data(extra)
+    return call_walk(kernel, (plan, source, other, out, extra, start, start + tasks))
 
 
-def _run_parallel(kernel, plan, tasks, source, other, out, extra, chunks, failed):
+def _run_parallel(kernel, plan, start, tasks, source, other, out, extra, chunks, failed):
     """`failed` is an array of one 0, for any chunk to write 1 to: a sum over the chunks takes half
     as long again to compile.
     """
     source, other, out, extra = _data(source), _data(other), _data(out), _data(extra)
     failed = _data(failed)
     for chunk in numba.prange(chunks):
-        first = chunk * tasks // chunks
-        last = (chunk + 1) * tasks // chunks
+        first = start + chunk * tasks // chunks
+        last = start + (chunk + 1) * tasks // chunks
         if call_walk(kernel, (plan, source, other, out, extra, first, last)) != last - first:
             write(failed, 1)
     return tasks - read(failed, types.int64)
 
 
-_serial = _Driver("serial", _run_serial, 7)
-_parallel = _Driver("parallel", _run_parallel, 9, parallel=True)
+_serial = _Driver("serial", _run_serial, 8)
+_parallel = _Driver("parallel", _run_parallel, 10, parallel=True)
 DRIVERS = {"serial": _serial, "parallel": _parallel}
 
 # Numba's workqueue layer ends the process when two threads launch at once: whoever finds another
@@ -100,11 +99,13 @@ def run(
     other: np.ndarray | None,
     out: np.ndarray | None,
     extra: np.ndarray | None,
+    start: int = 0,
 ) -> None:
-    """Run all tasks of a plan on operands."""
+    """Run some tasks of a plan on operands: all, or those from `start` on."""
     call = (
         kernel,
         plan,
+        start,
         tasks,
         id(source),
         0 if other is None else id(other),
@@ -117,8 +118,8 @@ def run(
         raise MemoryError("not enough memory for the line buffers of a kernel")
 
 
-def _run_on_threads(kernel: int, plan: int, tasks: int, *operands: int) -> int:
-    """Run all tasks, on numba's threads if they are free; returns how many were done."""
+def _run_on_threads(kernel: int, plan: int, start: int, tasks: int, *operands: int) -> int:
+    """Run tasks, on numba's threads if they are free; returns how many were done."""
     if not _forked:
         threads = numba.get_num_threads()
         me = threading.get_ident()
@@ -126,10 +127,10 @@ def _run_on_threads(kernel: int, plan: int, tasks: int, *operands: int) -> int:
             try:
                 chunks = min(tasks, threads * _CHUNKS_PER_THREAD)
                 failed = np.zeros(1, np.int64)
-                return _parallel.run(kernel, plan, tasks, *operands, chunks, id(failed))
+                return _parallel.run(kernel, plan, start, tasks, *operands, chunks, id(failed))
             finally:
                 _launching.pop("thread", None)
-    return _serial.run(kernel, plan, tasks, *operands)
+    return _serial.run(kernel, plan, start, tasks, *operands)
 
 
 def _after_fork_in_child() -> None:

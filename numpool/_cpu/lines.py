@@ -13,7 +13,7 @@ from numpool._cpu.memory import function
 from numpool._cpu.windowing import make_windowing
 
 # Of NumPy's type, since numba would compile a caller anew for each literal argument.
-FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, SLIDE_ROWS, REDUCE = np.arange(8)
+FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, EXTEND, REDUCE = np.arange(8)
 
 # The operation and its arguments; those that an operation does not have are 0.
 SIGNATURE = types.void(*[types.int64] * 16)
@@ -91,7 +91,7 @@ def make_lines(
         if convert is not None:
             lift = make_fold(lifts, dtype, source)
     fill, into = loops[0], loops[4]
-    window_line, slide_line, slide_rows, reduce = make_windowing(loops, overlap, dtype)
+    window_line, slide_line, extend, reduce = make_windowing(loops, overlap, dtype)
     itemsize = itemsize_of(dtype)
 
     def lines(operation, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o):  # noqa: E741
@@ -114,10 +114,10 @@ def make_lines(
             half = i // 2
             spare, other_spare = (h, half), (h + half * itemsize, half)
             slide_line((a, b), (c, d), e, f, g, spare, other_spare, j)
-        elif operation == SLIDE_ROWS:
-            # result, its size, pitch, rows, stride, line, its size, pitch, size of a row, taps,
-            # lag, code, distance
-            slide_rows((a, b), c, d, e, (f, g), h, i, j, k, l, m)
+        elif operation == EXTEND:
+            # target, base, its shift, line, its pitch, rows, codes of the first and from one to the
+            # next, size of a row, distance
+            extend((a, i), (b, i), c, (d, (f - 1) * e + i), e, f, g, h, j)
         elif operation == FILL:
             # target, its pitch, rows, size, distance
             for r in range(c):

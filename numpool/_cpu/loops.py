@@ -90,6 +90,21 @@ def value_loops(combine, identity, dtype, source=None, convert=None, packed=Fals
             out[i] = combine(both, moved(third[i], c_shift))
 
     @function
+    def four(target, a, b, c, d):
+        out, first, second = values_of(target), values_of(a), values_of(b)
+        third, fourth = values_of(c), values_of(d)
+        for i in range(out.size):
+            out[i] = combine(combine(first[i], second[i]), combine(third[i], fourth[i]))
+
+    @function
+    def five(target, a, b, c, d, e):
+        out, first, second = values_of(target), values_of(a), values_of(b)
+        third, fourth, fifth = values_of(c), values_of(d), values_of(e)
+        for i in range(out.size):
+            rest = combine(combine(fourth[i], fifth[i]), third[i])
+            out[i] = combine(combine(first[i], second[i]), rest)
+
+    @function
     def into(target, a, shift, distance):
         out, first = values_of(target), values_of(a)
         for i in range(out.size):
@@ -134,7 +149,7 @@ def value_loops(combine, identity, dtype, source=None, convert=None, packed=Fals
             out[i] = values[i * stride]
 
     along = (neighbours, neighbours_and_evens, neighbours_of_3, take)
-    loops = (fill, copy, two, three, into, two_into, *along)
+    loops = (fill, copy, two, three, into, two_into, *along, four, five)
     if convert is None:
         return loops, (copy, two, three, into, two_into)
 

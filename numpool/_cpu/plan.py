@@ -62,6 +62,9 @@ PLAN = np.dtype(
     # tile of output columns and a block of channels.
     + _integers("items", "group", "channels", "bands", "band_rows", "tiles", "tile_columns")
     + _integers("blocks", "block_channels")
+    # Of a band over whose rows windows slide: the rows of a strip, and those of a group, which are
+    # `group_step` lines from the next. Its core is a number of sums of so many rows, and a rest.
+    + _integers("strip_rows", "row_group", "group_step", "core_sums", "core_rows", "core_rest")
     # How a task is done (see walk.py): whether windows slide along rows and along columns or are
     # folded one by one, whether the rows of a tile are one line, whether source rows are lines, and
     # whether results go straight to `out`.
@@ -73,7 +76,7 @@ PLAN = np.dtype(
     # loaded row of a backward pass has its elements.
     + _integers("batch_rows", "pitch", "result_pitch")
     + _integers("laid_size", "result_size", "slid_size", "spare_size", "loaded_size", "level_size")
-    + _integers("fold_columns", "line_spacing")
+    + _integers("core_size", "fold_columns", "line_spacing")
     # Indices: of the first tap of the first window.
     + _integers("index_base")
     # Lp's numbers: see _operators.py and _rules.py.

@@ -15,9 +15,10 @@ laid out, source rows serve as lines, and where nothing has to be finished, line
 Windows longer than a line buffer are not for this walk: see long_windows.py.
 """
 
-from numpool._cpu.lines import LIFT, SLIDE_LINE, SLIDE_ROWS, WINDOW
+from numpool._cpu.lines import LIFT, SLIDE_LINE, WINDOW
 from numpool._cpu.memory import CHECKED, ONE, ZERO, array_at, call, function, inline, keep
 from numpool._cpu.plan import PLAN_TYPE
+from numpool._cpu.row_windows import slide_rows
 from numpool._cpu.taps import taps_of
 from numpool._cpu.tiles import (
     LEAF,
@@ -149,25 +150,6 @@ def lines_of(plan, first_row, last_row):
 
 
 @function
-def lay_windowed(plan, plan_address, buffers, tile, first_row, last_row):
-    """The lines of a band over whose rows windows slide, windowed along their columns, in the
-    result buffer; returns how many.
-    """
-    first = first_row * plan.row.stride - plan.row.before
-    count = lines_of(plan, first_row, last_row)
-    done = 0
-    while done < count:
-        rows = min(plan.batch_rows, count - done)
-        lay_rows(plan, plan_address, buffers, tile, buffers.laid, first + done, rows)
-        start = done * plan.result_pitch
-        size = tile.columns * tile.channels
-        target = part(plan, buffers.result, plan.result_size, start, size)
-        window_rows(plan, buffers, tile, buffers.laid, plan.pitch, rows, target, plan.result_pitch)
-        done += rows
-    return count
-
-
-@function
 def slide_flat(plan, buffers, tile, lines):
     """Windows along and over the rows of lines that are one line: at every line, those of all
     outputs.
@@ -182,20 +164,29 @@ def slide_flat(plan, buffers, tile, lines):
 
 
 @function
-def slide_rows(plan, plan_address, buffers, tile, lines, row, rows):
-    """Windows over the rows of a band, which go to `out`."""
-    size = tile.columns * tile.channels
-    target, pitch = buffers.slid, size
-    if plan.out_lines:
-        target = tile.out + tile.depth * plan.out.depth + row * plan.out.row
-        target += tile.column * plan.out.column
-        pitch = plan.out.row // plan.itemsize
-    call(
-        plan.lines, (SLIDE_ROWS, target, (rows - 1) * pitch + size, pitch, rows, plan.row.stride,
-        buffers.result, (lines - 1) * plan.result_pitch + size, plan.result_pitch, size,
-        plan.row.kernel, plan.row.dilation, plan.row.code, buffers.distance, 0, 0))  # fmt: skip
-    if not plan.out_lines:
-        store_rows(plan, plan_address, buffers, tile, target, pitch, row, rows)
+def work_sliding(plan, plan_address, buffers, tile, first_row, last_row):
+    """A band of rows over which windows slide, strip by strip."""
+    size, pitch = tile.columns * tile.channels, plan.result_pitch
+    row, kept = first_row, ZERO
+    while row < last_row:
+        rows = min(plan.strip_rows, last_row - row)
+        # Lines windowed along their columns; some have been kept of the strip before.
+        first = row * plan.row.stride - plan.row.before
+        count = lines_of(plan, row, row + rows)
+        while kept < count:
+            here = min(plan.batch_rows, count - kept)
+            lay_rows(plan, plan_address, buffers, tile, buffers.laid, first + kept, here)
+            target = part(plan, buffers.result, plan.result_size, kept * pitch, size)
+            window_rows(plan, buffers, tile, buffers.laid, plan.pitch, here, target, pitch)
+            kept += here
+        slide_rows(plan, plan_address, buffers, tile, row, rows)
+        row += rows
+        first = rows * plan.row.stride
+        kept = max(count - first, ZERO) if row < last_row else ZERO
+        call(
+            plan.lines, (WINDOW, buffers.result, pitch, kept, size,
+            buffers.result + first * pitch * plan.itemsize, pitch, size, 1, 1, 1, 1, 0,
+            buffers.spare, plan.spare_size, buffers.distance))  # fmt: skip
 
 
 def walk(
@@ -226,10 +217,7 @@ def walk(
                 lay_rows(plan, plan_address, buffers, tile, start, first, count)
                 lines += count
             elif plan.slide_rows:
-                count = lay_windowed(plan, plan_address, buffers, tile, first_row, last_row)
-                slide_rows(
-                    plan, plan_address, buffers, tile, count, first_row, last_row - first_row
-                )
+                work_sliding(plan, plan_address, buffers, tile, first_row, last_row)
             else:
                 work_folded(plan, plan_address, buffers, tile, first_row, last_row)
         if plan.slide_rows and plan.flat:

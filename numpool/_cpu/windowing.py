@@ -1,10 +1,9 @@
-"""Windows over lines: slid along a line, slid over the rows of a tile, or reduced one by one.
+"""Windows along lines: slid along a line, or reduced one by one; and rows of lines combined.
 
-Level w holds the combination of w neighbours at each place, w = 1, 3, 9, ...: each level is made of
-three of the one before, so cost and depth of the sums grow with log(taps), and nothing outside a
-window enters its result. Where taps may be combined twice (`overlap`: max), two or three pieces of
-the last level cover the window. Sums take from each level as many pieces as the base-3 digit of
-`taps` says and gather them in the result.
+Level w holds the combination of w neighbours at each place: each level is made of three pieces of
+the one before, so cost and depth of the sums grow with log(taps), and nothing outside a window
+enters its result. Where taps may be combined twice (`overlap`: max), the pieces overlap if w is no
+multiple of 3. Sums add the one or two taps that three pieces leave.
 """
 
 from numpool._cpu.loops import itemsize_of
@@ -18,9 +17,11 @@ _FEW_CHANNELS = 8
 
 
 def make_windowing(loops, overlap, dtype):
-    """The functions (window_line, slide_line, slide_rows, reduce) over loops of loops.py."""
+    """The functions (window_line, slide_line, extend, reduce) over loops of loops.py."""
     _fill, copy, two, three, into, two_into = loops[:6]
-    neighbours, neighbours_and_evens, neighbours_of_3, take = loops[6:]
+    neighbours, neighbours_and_evens, neighbours_of_3, take = loops[6:10]
+    if not overlap:
+        four, five = loops[10:]
     itemsize = itemsize_of(dtype)
 
     @inline
@@ -29,102 +30,85 @@ def make_windowing(loops, overlap, dtype):
             raise IndexError("a part of a line reaches beyond it")
         return line[0] + start * itemsize, size
 
-    @function
-    def gather(result, level, lag, code, width, covered, pieces, distance):
-        """Add up to 5 pieces of a level to the sums of the result, which hold `covered` taps."""
-        size = result[1]
-        at = covered
-        end = covered + pieces * width
-        step = width * code
-        if covered == 0 and pieces > 0:
-            a = part(level, ZERO, size)
-            if pieces == 1:
-                copy(result, a, ZERO, distance)
-            elif pieces == 2:
-                two(result, a, part(level, width * lag, size), ZERO, step, distance)
-            else:
-                b, c = part(level, width * lag, size), part(level, 2 * width * lag, size)
-                three(result, a, b, c, ZERO, step, 2 * step, distance)
-            at += min(pieces, 3) * width
-        while end - at >= 2 * width:
-            a, b = part(level, at * lag, size), part(level, (at + width) * lag, size)
-            two_into(result, a, b, at * code, at * code + step, distance)
-            at += 2 * width
-        if at < end:
-            into(result, part(level, at * lag, size), at * code, distance)
+    if overlap:
 
-    @function
-    def cover(result, level, lag, code, width, taps, distance):
-        """The windows of at most 3 * width taps by overlapping pieces of a level."""
-        size = result[1]
-        last = taps - width
-        a, c = part(level, ZERO, size), part(level, last * lag, size)
-        if last == 0:
-            copy(result, a, ZERO, distance)
-        elif last <= width:
-            two(result, a, c, ZERO, last * code, distance)
-        else:
-            b = part(level, width * lag, size)
-            three(result, a, b, c, ZERO, width * code, last * code, distance)
+        @function
+        def widen(target, level, line, width, wider, lag, code, distance):
+            """Windows of at most 3 * width taps from two or three of `width`, which overlap."""
+            size = target[1]
+            last = wider - width
+            a, c = part(level, ZERO, size), part(level, last * lag, size)
+            if last <= width:
+                two(target, a, c, ZERO, last * code, distance)
+            else:
+                b = part(level, width * lag, size)
+                three(target, a, b, c, ZERO, width * code, last * code, distance)
+
+    else:
+
+        @function
+        def widen(target, level, line, width, wider, lag, code, distance):
+            """Windows of 2 * width taps or 3 * width to 3 * width + 2, from such of `width`."""
+            size = target[1]
+            a, b = part(level, ZERO, size), part(level, width * lag, size)
+            if wider == 2 * width:
+                two(target, a, b, ZERO, ZERO, distance)
+                return
+            c = part(level, 2 * width * lag, size)
+            if wider == 3 * width:
+                three(target, a, b, c, ZERO, ZERO, ZERO, distance)
+                return
+            d, e = part(line, 3 * width * lag, size), part(line, (wider - 1) * lag, size)
+            if wider == 3 * width + 1:
+                four(target, a, b, c, d)
+            else:
+                five(target, a, b, c, d, e)
 
     @function
     def slide_line(result, line, taps, lag, code, spare, other_spare, distance):
         """Windows of `taps` accumulators, `lag` apart, at each place of the result."""
+        if taps == 1:
+            copy(result, part(line, ZERO, result[1]), ZERO, distance)
+            return
         level = line
-        width = ONE
-        covered = ZERO
-        while taps // width > 5 or (overlap and taps > 3 * width):
-            if not overlap:
-                pieces = taps // width % 3
-                gather(result, level, lag, code, width, covered, pieces, distance)
-                covered += pieces * width
-            n = result[1] + (taps - 3 * width) * lag
-            step = width * code
-            target = part(spare, ZERO, n)
-            a, b = part(level, ZERO, n), part(level, width * lag, n)
-            c = part(level, 2 * width * lag, n)
-            three(target, a, b, c, ZERO, step, 2 * step, distance)
-            level = target
-            spare, other_spare = other_spare, spare
-            width *= 3
-        if overlap:
-            cover(result, level, lag, code, width, taps, distance)
-        else:
-            gather(result, level, lag, code, width, covered, taps // width, distance)
+        width = scale = ONE
+        while scale * 3 < taps:
+            scale *= 3
+        while scale > 0:
+            wider = -(-taps // scale) if overlap else taps // scale
+            if wider > width:
+                target = result
+                if scale > 1:
+                    target = part(spare, ZERO, result[1] + (taps - wider) * lag)
+                widen(target, level, line, width, wider, lag, code, distance)
+                level = target
+                width = wider
+                spare, other_spare = other_spare, spare
+            scale //= 3
 
     @function
-    def slide_rows(
-        result, result_pitch, rows, row_stride, line, pitch, size, taps, lag, code, distance
-    ):
-        """Windows of `taps` rows, `lag` rows apart, of `size` accumulators; row r of the result is
-        the window at row r * row_stride.
-
-        Levels are made in place, row by row: a tile with all its rows stays in the cache.
+    def extend(target, base, shift, line, pitch, rows, first_code, code, distance):
+        """Combine a base and some rows, `pitch` apart; codes are those of the first and from one to
+        the next.
         """
-        dense = (rows - 1) * row_stride + 1
-        width = ONE
-        covered = ZERO
-        while True:
-            top = taps <= 3 * width if overlap else taps // width <= 5
-            pieces = taps // width if top else taps // width % 3
-            if top or (not overlap and pieces > 0):
-                for r in range(rows):
-                    target = part(result, r * result_pitch, size)
-                    start = r * row_stride * pitch
-                    level = part(line, start, line[1] - start)
-                    if overlap:
-                        cover(target, level, lag * pitch, code, width, taps, distance)
-                    else:
-                        gather(target, level, lag * pitch, code, width, covered, pieces, distance)
-                covered += pieces * width
-            if top:
-                return
-            step = width * code
-            for r in range(dense + (taps - 3 * width) * lag):
-                a = part(line, (r + width * lag) * pitch, size)
-                b = part(line, (r + 2 * width * lag) * pitch, size)
-                two_into(part(line, r * pitch, size), a, b, step, 2 * step, distance)
-            width *= 3
+        size = target[1]
+        a = part(line, ZERO, size)
+        if rows == 1:
+            two(target, a, base, first_code, shift, distance)
+            return
+        b = part(line, pitch, size)
+        three(target, a, b, base, first_code, first_code + code, shift, distance)
+        for row in range(2, rows - 1, 2):
+            a, b = part(line, row * pitch, size), part(line, (row + 1) * pitch, size)
+            a_code = first_code + row * code
+            two_into(target, a, b, a_code, a_code + code, distance)
+        if rows % 2:
+            into(
+                target,
+                part(line, (rows - 1) * pitch, size),
+                first_code + (rows - 1) * code,
+                distance,
+            )
 
     @function
     def reduce(result, line, taps, lag, code, spare, distance):
@@ -216,4 +200,4 @@ def make_windowing(loops, overlap, dtype):
                     block = part(dense, j * stride * channels, channels)
                     copy(part(result, j * channels, channels), block, ZERO, distance)
 
-    return window_line, slide_line, slide_rows, reduce
+    return window_line, slide_line, extend, reduce
