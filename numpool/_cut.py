@@ -55,6 +55,7 @@ class Cut(NamedTuple):
     batch_rows: int
     pitch: int
     result_pitch: int
+    spread_pitch: int
     laid_size: int
     result_size: int
     slid_size: int
@@ -63,13 +64,11 @@ class Cut(NamedTuple):
     level_size: int
     core_size: int
     fold_columns: int
-    line_spacing: int
 
 
 def most_taps(axis: Axis) -> int:
     """The most taps with data that a window has along an axis."""
-    period = axis.spacing // math.gcd(axis.dilation, axis.spacing)
-    return -(-min(axis.kernel, -(-axis.length // axis.dilation)) // period)
+    return min(axis.kernel, -(-axis.length // axis.dilation))
 
 
 def _passes(kernel: int) -> int:
@@ -83,7 +82,9 @@ def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, in
     """
     reach, stride, outputs = column.reach, column.stride, column.outputs
     short = reach * channels <= limit
-    if short:
+    if column.phases.mixed:
+        slide = False
+    elif short:
         slide = stride <= 4 * reach + 8
     else:
         sliding = _passes(column.kernel) * ((outputs - 1) * stride + reach)
@@ -103,7 +104,7 @@ def _slides_over_rows(depth_taps: int, row: Axis, width: int, converted: bool, b
     anew.
     """
     overlap = row.stride < row.reach and row.kernel > 1
-    if not overlap or row.spacing > 1 or row.reach * _NARROW > budget:
+    if not overlap or row.reach * _NARROW > budget:
         return False
     # In passes over an output row: folding against laying its new lines, windows along these, and
     # sliding.
@@ -142,13 +143,15 @@ def _flat_pitch(row: Axis, column: Axis, channels: int) -> int | None:
     """How far apart the lines of a tile are that lie in one line: as padding needs it, which
     neighbours share, and as strides divide. None where that gains nothing.
     """
-    reach = (column.outputs - 1) * column.stride + column.reach
+    windows = column.windows_of(column.outputs)
+    reach = (windows - 1) * column.stride + column.reach
     before = _margin(column, reach)
     after = max(reach - before - column.length, 0)
     pitch = column.length + max(before, after)
     pitch = -(-pitch // column.stride) * column.stride
-    wasteful = pitch > 1.25 * column.outputs * column.stride + 2
-    return None if row.outputs == 1 or pitch * channels > _FLAT or wasteful else pitch
+    spread = pitch * column.phases.period
+    wasteful = spread > 1.25 * column.outputs * column.stride + 2
+    return None if row.outputs == 1 or spread * channels > _FLAT or wasteful else pitch
 
 
 def _margin(column: Axis, reach: int) -> int:
@@ -168,6 +171,11 @@ def _rounded(size: int) -> int:
     return -(-size // 64) * 64
 
 
+def _lines(count: int, pitch: int, size: int) -> int:
+    """What so many lines take of a buffer."""
+    return (count - 1) * pitch + max(pitch, size)
+
+
 def cut_walk(
     items: int,
     depth: Axis,
@@ -176,15 +184,18 @@ def cut_walk(
     channels: int,
     itemsize: int,
     converted: bool,
+    loaded: bool,
     tasks: int = TASKS,
 ) -> Cut:
     """The cut of a walk into some `tasks`; `converted` tells whether rows are not accumulators as
-    they are.
+    they are, `loaded` whether they are loaded by a row function.
     """
     slide, tile, block = _cut_columns(column, channels, _LINE_BYTES // itemsize)
     budget = _TILE_BYTES // itemsize
+    spread = slide and column.phases.period > 1
+    slide_rows = slide and column.phases.period == row.phases.period == 1
     width = column.length * channels
-    slide_rows = slide and _slides_over_rows(most_taps(depth), row, width, converted, budget)
+    slide_rows = slide_rows and _slides_over_rows(most_taps(depth), row, width, converted, budget)
     if slide_rows:
         # A strip of lines stays in the cache, a good part of it not shared with its neighbours.
         lines = row.reach + row.reach // 2 + _BAND_ROWS * row.stride
@@ -192,7 +203,8 @@ def cut_walk(
     tiles = -(-column.outputs // tile)
     tile = -(-column.outputs // tiles)
     blocks = -(-channels // block)
-    reach = (tile - 1) * column.stride + column.reach
+    windows = column.windows_of(tile)
+    reach = (windows - 1) * column.stride + column.reach
     flat_pitch = None
     if slide and tiles == 1 and blocks == 1:
         flat_pitch = _flat_pitch(row, column, channels)
@@ -200,12 +212,14 @@ def cut_walk(
     if slide_rows and not flat and tile > _TILE_STEP:
         tile = -(-tile // _TILE_STEP) * _TILE_STEP
         tiles = -(-column.outputs // tile)
-        reach = (tile - 1) * column.stride + column.reach
-    pitch, result_pitch = reach * block, tile * block
+        windows = tile
+        reach = (windows - 1) * column.stride + column.reach
+    pitch, result_pitch, spread_pitch = reach * block, windows * block, spread * tile * block
     if flat_pitch is not None:
         pitch, result_pitch = flat_pitch * block, flat_pitch // column.stride * block
+        spread_pitch = spread * pitch * column.phases.period
 
-    pieces = items * depth.outputs * tiles * blocks
+    pieces = items * depth.places * tiles * blocks
     bands = 1
     if pieces < tasks:
         least = _BAND_ROWS
@@ -224,16 +238,18 @@ def cut_walk(
                 group = max(group, 1)
     batch_rows = group * lines
     if not (flat and slide_rows):
-        batch_rows = max(1, min(lines, _BATCH_BYTES // (pitch * itemsize)))
+        batch_rows = max(1, min(lines, _BATCH_BYTES // (max(pitch, spread_pitch) * itemsize)))
 
     # Sizes of buffers, in accumulators.
     fold_columns = 0
     margin = _margin(column, reach) * block
-    results = (batch_rows if flat or not slide_rows else lines) * result_pitch
-    slid = core_size = 0
+    results = _lines(batch_rows if flat or not slide_rows else lines, result_pitch, windows * block)
+    # Of the windows with the most taps, and of those with one less.
+    results *= min(column.phases.per_period, 2)
+    slid, core_size = _lines(batch_rows, spread_pitch, spread * tile * block), 0
     if not slide:
-        fold_columns = max(_LINE_BYTES // itemsize // (column.tap_step * block), 1)
-        pitch = ((fold_columns - 1) * column.tap_step + 1) * block
+        fold_columns = max(_LINE_BYTES // itemsize // (column.dilation * block), 1)
+        pitch = ((fold_columns - 1) * column.dilation + 1) * block
         margin, results = 0, tile * block
         slid = 64 * block  # a stack of pieces: more levels than a tree can have
     spare = 4 * (batch_rows * pitch + margin if flat else pitch)
@@ -246,7 +262,12 @@ def cut_walk(
         sums = cores + strips.core_sums - 1
         lines = sums + cores + max(2 * sums, strips.core_rows + 1)
         spare = max(spare, max(lines, strips.row_group) * tile * block)
-    leaves = _leaves(most_taps(depth), most_taps(row))
+    loaded_rows = _LEAF_TAPS
+    taps = most_taps(depth), most_taps(row)
+    if slide and loaded and row.dilation == 1 and row.stride <= row.kernel and taps != (1, 1):
+        # Rows that are taps of several lines are loaded once.
+        loaded_rows += min(taps[0], _LEAF_TAPS) * batch_rows * row.stride
+    leaves = _leaves(*taps)
     return Cut(
         slide_rows=slide_rows,
         slide_columns=slide,
@@ -262,13 +283,13 @@ def cut_walk(
         batch_rows=batch_rows,
         pitch=pitch,
         result_pitch=result_pitch,
+        spread_pitch=spread_pitch,
         laid_size=_rounded(batch_rows * pitch + margin),
         result_size=_rounded(results),
         slid_size=_rounded(slid),
         spare_size=_rounded(spare),
-        loaded_size=_rounded(_LEAF_TAPS * pitch),
+        loaded_size=_rounded(loaded_rows * pitch),
         level_size=_rounded((leaves.bit_length() + 1) * pitch) if leaves > 1 else 0,
         core_size=core_size,
         fold_columns=fold_columns,
-        line_spacing=column.spacing if slide else 1,
     )

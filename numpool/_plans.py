@@ -102,14 +102,17 @@ class _Builder:
     def axis(self, name: str, walked: Axis) -> None:
         """The windows of an axis as they are walked."""
         entry = self.record[name]
-        for field in ("outputs", "length", "kernel", "stride", "dilation", "before", "spacing"):
+        for field in ("outputs", "length", "kernel", "stride", "dilation", "before"):
             entry[field] = getattr(walked, field)
-        common = math.gcd(walked.dilation, walked.spacing)
-        period = walked.spacing // common
-        entry["common"], entry["period"], entry["step"] = common, period, walked.tap_step
-        entry["inverse"] = pow(walked.tap_step, -1, period)
-        regular = walked.interior() if walked.spacing == 1 else range(0)
+        entry["places"], entry["first_place"] = walked.places, walked.first_place
+        regular = walked.regular_places()
         entry["regular_first"], entry["regular_last"] = regular.start, regular.stop
+        phases = walked.phases
+        for field in ("period", "wide", "origin", "taps", "every", "mixed"):
+            entry[field] = getattr(phases, field)
+        entry["phases"], entry["tap_step"] = phases.per_period, phases.dilation
+        entry["inverse"] = pow(walked.dilation, -1, phases.every) if phases.mixed else 0
+        entry["fewer"] = phases.taps // phases.every if phases.taps % phases.every else 0
 
     def windows(self, view: View, divisor: Divisor) -> None:
         """The forward windows, for what looks at single taps."""
@@ -123,7 +126,8 @@ class _Builder:
             for field in ("length", "kernel", "stride", "dilation", "before", "after", "outputs"):
                 entry[field] = getattr(window, field)
             entry["count_include_pad"] = divisor.count_include_pad
-            divided, share = window.interior(), float(window.kernel)
+            counted = window.padded() if divisor.count_include_pad else window
+            divided, share = counted.interior(), float(window.kernel)
             if divisor.override is not None:
                 divided, share = range(window.outputs), 1.0
             entry["divided_first"], entry["divided_last"] = divided.start, divided.stop
@@ -136,6 +140,8 @@ class _Builder:
             function = getattr(rows, name)
             if function is not None:
                 self.set(**{name: library.address(*function)})
+        if self.record["spread_pitch"]:
+            self.set(spread=library.address("spread", rows.lines[1]))
         return Plan(
             library.address(*kernel),
             self.record,
@@ -220,7 +226,7 @@ def walk_plan(
     """
     builder = _Builder(view)
     forward = (view.depth.window, view.rows.window, view.columns.window)
-    axes = [(a.adjoint() if backward else a).trimmed() for a in forward]
+    axes = [a.adjoint() if backward else a.trimmed() for a in forward]
     depth, row, column = axes
     if depth_done:
         depth = no_windows(depth.outputs)
@@ -229,16 +235,26 @@ def walk_plan(
     converted = loaded or rows.load != ("load", dtype.name, dtype.name)
     items = items_of(view)
     cut = cut_walk(
-        1 if volumes else items, depth, row, column, channels, dtype.itemsize, converted, tasks
+        1 if volumes else items,
+        depth,
+        row,
+        column,
+        channels,
+        dtype.itemsize,
+        converted,
+        loaded,
+        tasks,
     )
     loaded = loaded or cut.blocks > 1  # a row of a block of channels is in pieces
     same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
     out_rows = same and _dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
-    out_lines = out_rows and cut.slide_columns
+    repeated = depth.phases.repeats or row.phases.repeats
+    out_lines = out_rows and cut.slide_columns and not repeated
     if cut.flat:
         # Of a line of rows, the results are a line of rows only if there is nothing between them.
-        exact = cut.result_pitch * dtype.itemsize == view.rows.strides[2]
-        exact = exact and cut.result_pitch == cut.tile_columns * channels
+        pitch = cut.spread_pitch or cut.result_pitch
+        exact = pitch * dtype.itemsize == view.rows.strides[2]
+        exact = exact and pitch == cut.tile_columns * channels
         out_lines = out_lines and exact and not cut.slide_rows
     source_lines = (
         not loaded
@@ -275,7 +291,7 @@ def walk_plan(
     if out_rows:
         rows = rows._replace(store=None)
     groups = -(-items // cut.group)
-    count = groups * depth.outputs * cut.bands * cut.tiles * cut.blocks
+    count = groups * depth.places * cut.bands * cut.tiles * cut.blocks
     taps = max(most_taps(depth) * most_taps(row), 1)
     outputs = items * depth.outputs * row.outputs * column.outputs * channels
     work = outputs * taps * dtype.itemsize

@@ -20,12 +20,45 @@ _INT64_MAX = 2**63 - 1
 _LONGEST = 2**62
 
 
+class Phases(NamedTuple):
+    """Which outputs of an axis are equal, since they have the same taps. In a backward pass, where
+    outputs are positions of the forward input, most are.
+
+    From the start of one forward window to that of the next is a period; the first output stands
+    `origin` positions behind the start of its own. A period has `per_period` phases: outputs side
+    by side with the same taps, of which the first phase has `wide`. A phase of one period is called
+    a place. In a forward pass each output is one.
+    """
+
+    period: int = 1
+    per_period: int = 1
+    wide: int = 1
+    origin: int = 0
+    # Of the forward window.
+    taps: int = 1
+    dilation: int = 1
+
+    @property
+    def every(self) -> int:
+        """How many taps lie between two that stand at the same place of their periods."""
+        return self.period // math.gcd(self.dilation, self.period)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a place may have several outputs."""
+        return self.period > self.per_period
+
+    @property
+    def mixed(self) -> bool:
+        """Whether dilation mixes the phases up: each output is one then."""
+        return self.dilation > 1 and self.every > 1
+
+
 class Axis(NamedTuple):
     """The windows along one axis: `outputs` windows over `length` values.
 
-    `spacing` is 1 for a forward pass. A backward pass looks at the same windows from the input:
-    there the `length` positions hold data only at multiples of `spacing` (the forward stride), see
-    `adjoint`.
+    A backward pass looks at the same windows from the input, see `adjoint`: there are then `kernel`
+    taps or one less to an output, and a window for each period.
     """
 
     length: int
@@ -35,7 +68,7 @@ class Axis(NamedTuple):
     before: int
     after: int
     outputs: int
-    spacing: int = 1
+    phases: Phases = Phases()
 
     @property
     def reach(self) -> int:
@@ -48,26 +81,58 @@ class Axis(NamedTuple):
         return self.kernel == self.stride == 1 and self.outputs == self.length and self.before == 0
 
     @property
-    def tap_step(self) -> int:
-        """Distance of two neighbouring taps that hold data, in stored elements."""
-        return self.dilation // math.gcd(self.dilation, self.spacing)
+    def first_place(self) -> int:
+        """The place of the first output."""
+        return self._place_of(0)
+
+    @property
+    def places(self) -> int:
+        """How many places the outputs have."""
+        return self._place_of(self.outputs - 1) - self.first_place + 1
+
+    def _place_of(self, output: int) -> int:
+        period, count, wide, origin, *_ = self.phases
+        number, within = divmod(output + origin, period)
+        return number * count + min(within // wide, count - 1)
+
+    def windows_of(self, outputs: int) -> int:
+        """The most windows that so many neighbouring outputs need."""
+        period = self.phases.period
+        return (outputs + period - 2) // period + 1
 
     def adjoint(self) -> Axis:
         """The windows of the backward pass: for each input position, the outputs that it had a part
         in.
 
-        Output i stands at position i * stride, and input t gathers positions t + before - tap *
-        dilation.
+        Position t is a tap of window i where t + before = i * stride + tap * dilation. Of the taps
+        that stand as far behind the start of a period as t does, `every`-th ones, each belongs to a
+        window `step` before that of the last.
         """
+        window = self.trimmed()
+        dilation = window.dilation if window.kernel > 1 else 1
+        period = window.stride
+        if window.outputs == 1:  # any stride is right
+            period = window.kernel if dilation == 1 else dilation
+        common = math.gcd(dilation, period)
+        step, every = dilation // common, period // common
+        kernel = -(-window.kernel // every)
+        wide, per_period = 1, period
+        if dilation == 1:
+            wide = window.kernel % period or period
+            per_period = 1 if wide == period else 2
+        elif every == 1:
+            per_period = min(period, 2)
         return Axis(
-            length=max((self.outputs - 1) * self.stride + 1, 0),
-            kernel=self.kernel,
+            length=window.outputs,
+            kernel=kernel,
             stride=1,
-            dilation=self.dilation,
-            before=self.reach - 1 - self.before,
+            dilation=step,
+            before=(kernel - 1) * step - window.before // period,
             after=0,
-            outputs=self.length,
-            spacing=self.stride if self.outputs > 1 else 1,
+            outputs=window.length,
+            phases=Phases(
+                period, per_period, wide, window.before % period, window.kernel, dilation
+            ),
         )
 
     def trimmed(self) -> Axis:
@@ -81,6 +146,22 @@ class Axis(NamedTuple):
         return self._replace(
             kernel=highest - lowest + 1, before=self.before - lowest * self.dilation
         )
+
+    def padded(self) -> Axis:
+        """The same windows where the padding is data."""
+        length = self.before + self.length + self.after
+        return self._replace(length=length, before=0, after=0)
+
+    def regular_places(self) -> range:
+        """Places of which all taps hold data."""
+        if self.phases.period == 1:
+            return self.interior()
+        if self.phases.mixed:
+            return range(0)
+        per_period = self.phases.per_period
+        first = max(self.before, 0)
+        last = max(self.length - self.reach + self.before + 1, first)
+        return range(first * per_period, last * per_period)
 
     def interior(self) -> range:
         """The outputs of which all taps hold data and count in an average."""

@@ -24,6 +24,7 @@ from numpool._cpu import (
     scatter,
     scatter_lines,
     scatter_taps,
+    spread,
     walk,
 )
 from numpool._cpu.cache import KernelCache
@@ -94,6 +95,7 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "sign_line": (lambda d, w: scatter_lines.make_sign(d, _computed(w)), scatter_lines.SIGN),
     "add_taps": (lambda w: scatter_taps.make_add_taps(_computed(w)), scatter_taps.ADD_TAPS),
     "store_box": (lambda w, d: scatter_lines.make_store(_computed(w), d), scatter_lines.STORE),
+    "spread": (lambda w: spread.make_spread(_computed(w)), spread.SIGNATURE),
     "load": (lambda d, w: rows.make_load(d, _computed(w)), rows.SIGNATURE),
     "load_power": (lambda d, w, form: rows.make_load(d, _computed(w), form), rows.SIGNATURE),
     "load_gradient": (lambda d, w: rows.make_load_gradient(d, _computed(w)), rows.SIGNATURE),

@@ -5,7 +5,7 @@ pieces, and these as a tree.
 from numpool._cpu.lines import REDUCE
 from numpool._cpu.memory import ONE, ZERO, array_at, call, function, keep
 from numpool._cpu.plan import PLAN_TYPE
-from numpool._cpu.taps import taps_of
+from numpool._cpu.taps import output_of, place_of, taps_of
 from numpool._cpu.tiles import (
     Tile,
     combine,
@@ -15,14 +15,14 @@ from numpool._cpu.tiles import (
     make_buffers,
     parts_of,
     settle,
-    store_rows,
+    store_places,
     tile_of,
 )
 
 
 @function
 def fold_columns(plan, plan_address, buffers, tile, row):
-    """The windows of an output row."""
+    """The windows of a place along the rows."""
     channels = tile.channels
     code = 0
     depths, rows = taps_of(plan.depth, tile.depth), taps_of(plan.row, row)
@@ -31,7 +31,7 @@ def fold_columns(plan, plan_address, buffers, tile, row):
         code += first_code(plan.row, row, rows[0])
     stack = buffers.slid
     for j in range(tile.columns):
-        first, count = taps_of(plan.column, tile.column + j)
+        first, count = taps_of(plan.column, place_of(plan.column, tile.column + j))
         column_code = 0
         if plan.coded:
             column_code = first_code(plan.column, tile.column + j, first)
@@ -39,19 +39,20 @@ def fold_columns(plan, plan_address, buffers, tile, row):
         height = pieces = done = 0
         while done < count:
             taps = min(plan.fold_columns, count - done)
-            data = (taps - 1) * plan.column.step + 1
+            data = (taps - 1) * plan.column.dilation + 1
             piece = Tile(
                 tile.source, tile.other, tile.out, tile.extra, tile.depth, tile.column + j, 1,
-                channels, first + done * plan.column.step, data, 0,
+                1, channels, first + done * plan.column.dilation, data, 0,
             )  # fmt: skip
             fold_taps(
                 plan, plan_address, buffers, piece, buffers.laid, depths, rows,
                 code + column_code + done * plan.column.code,
             )  # fmt: skip
+            lag = plan.column.dilation * channels
             call(
                 plan.lines, (REDUCE, stack + height * channels * plan.itemsize, channels,
-                buffers.laid, data * channels, taps, plan.column.step * channels, plan.column.code,
-                buffers.spare, plan.spare_size, buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+                buffers.laid, data * channels, taps, lag, plan.column.code, buffers.spare,
+                plan.spare_size, buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
             done += taps
             pieces += 1
             height = settle(
@@ -74,8 +75,13 @@ def walk_long_windows(
             plan, item, depth, number, block, source_start, other_start, out_start, extra_start
         )
         first_row = band * plan.band_rows
-        for row in range(first_row, min(first_row + plan.band_rows, plan.row.outputs)):
-            fold_columns(plan, plan_address, buffers, tile, row)
-            store_rows(plan, plan_address, buffers, tile, buffers.result, ZERO, row, ONE)
+        last_row = min(first_row + plan.band_rows, plan.row.outputs)
+        for place in range(place_of(plan.row, first_row), place_of(plan.row, last_row - 1) + 1):
+            fold_columns(plan, plan_address, buffers, tile, place)
+            row = max(output_of(plan.row, place), first_row)
+            next_row = min(output_of(plan.row, place + 1), last_row)
+            store_places(
+                plan, plan_address, buffers, tile, buffers.result, ZERO, place, row, next_row
+            )
     keep(memory)
     return last_task - first_task

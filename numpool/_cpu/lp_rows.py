@@ -6,10 +6,10 @@ import math
 
 from numba import types
 
-from numpool._cpu.memory import array_at, inline, piece, read
+from numpool._cpu.memory import array_at, inline, read, write
 from numpool._cpu.plan import PLAN_TYPE
-from numpool._cpu.rows import is_dense, make_store, reader, scalar, stored_type
-from numpool._cpu.taps import taps_of
+from numpool._cpu.rows import is_dense, make_store, reader, scalar, stored_type, writer
+from numpool._cpu.taps import place_of, taps_of
 
 
 def make_store_root(dtype, out_dtype, computed, form):
@@ -43,9 +43,9 @@ def make_store_root(dtype, out_dtype, computed, form):
                     a = magnitude(
                         plan,
                         source,
-                        first_depth + d * plan.depth.step,
-                        first_row + r * plan.row.step,
-                        first_column + w * plan.column.step,
+                        first_depth + d * plan.depth.dilation,
+                        first_row + r * plan.row.dilation,
+                        first_column + w * plan.column.dilation,
                     )
                     largest = scalar.larger(largest, a)
         if not 0.0 < largest < math.inf:
@@ -59,9 +59,9 @@ def make_store_root(dtype, out_dtype, computed, form):
                     a = magnitude(
                         plan,
                         source,
-                        first_depth + d * plan.depth.step,
-                        first_row + r * plan.row.step,
-                        first_column + w * plan.column.step,
+                        first_depth + d * plan.depth.dilation,
+                        first_row + r * plan.row.dilation,
+                        first_column + w * plan.column.dilation,
                     )
                     term = scalar.ratio_power(a, largest, plan.p, 0.0) - lost
                     larger_total = total + term
@@ -105,28 +105,8 @@ def make_store_root(dtype, out_dtype, computed, form):
     return store_root
 
 
-@inline
-def spread(line, count, channels, first, spacing):
-    """Move the first `count` columns of a line to `first`, first + spacing ...; zeros elsewhere."""
-    end = line.size
-    for j in range(count - 1, -1, -1):
-        at = (first + j * spacing) * channels
-        # From the last value to the first: none is overwritten before it has moved.
-        for i in range(at + channels, end):
-            line[i] = 0.0
-        for c in range(channels - 1, -1, -1):
-            line[at + c] = line[j * channels + c]
-        end = at
-    for i in range(end):
-        line[i] = 0.0
-
-
 def make_load_root_gradient(dtype, y_dtype, form):
-    """Load of Lp's backward pass: each gradient over y ** (p - 1), by the `form` of a power.
-
-    Where windows slide, columns are those of the forward input: gradients stand `line_spacing`
-    apart between zeros.
-    """
+    """Load of Lp's backward pass: each gradient over y ** (p - 1), by the `form` of a power."""
     stored, convert = stored_type(dtype), reader(dtype, types.float64)
     y_stored, convert_y = stored_type(y_dtype), reader(y_dtype, types.float64)
     itemsize, y_itemsize = stored.bitwidth // 8, y_stored.bitwidth // 8
@@ -142,33 +122,28 @@ def make_load_root_gradient(dtype, y_dtype, form):
         depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        exponent, correction, spacing = plan.exponent, plan.correction, plan.line_spacing
-        first = -(-column // spacing)
-        count = (column + columns - 1) // spacing + 1 - first
+        exponent, correction = plan.exponent, plan.correction
         along, across = plan.source.column, plan.source.channel
         y_along, y_across = plan.other.column, plan.other.channel
         dense = is_dense(plan.source, channels, itemsize)
         dense = dense and is_dense(plan.other, channels, y_itemsize)
-        start = source + depth * plan.source.depth + first * along
-        y_start = other + depth * plan.other.depth + first * y_along
+        start = source + depth * plan.source.depth + column * along
+        y_start = other + depth * plan.other.depth + column * y_along
         for r in range(rows):
-            target = array_at(line + r * pitch * 8, columns * channels, types.float64)
+            values = array_at(line + r * pitch * 8, columns * channels, types.float64)
             g_row = start + (row + r * step) * plan.source.row
             y_row = y_start + (row + r * step) * plan.other.row
-            values = piece(target, 0, count * channels)
             if dense:
-                g = array_at(g_row, count * channels, stored)
-                y = array_at(y_row, count * channels, y_stored)
+                g = array_at(g_row, columns * channels, stored)
+                y = array_at(y_row, columns * channels, y_stored)
                 for i in range(values.size):
                     values[i] = contribution(convert(g[i]), convert_y(y[i]), exponent, correction)
             else:
-                for w in range(count):
+                for w in range(columns):
                     for c in range(channels):
                         g_one = convert(read(g_row + w * along + c * across, stored))
                         y_one = convert_y(read(y_row + w * y_along + c * y_across, y_stored))
                         values[w * channels + c] = contribution(g_one, y_one, exponent, correction)
-            if count < columns:
-                spread(target, count, channels, first * spacing - column, spacing)
 
     return load_root_gradient
 
@@ -182,7 +157,7 @@ def make_store_root_gradient(dtype, y_dtype, x_dtype, form):
     y_stored, convert_y = stored_type(y_dtype), reader(y_dtype, types.float64)
     x_stored, convert_x = stored_type(x_dtype), reader(x_dtype, types.float64)
     x_itemsize = x_stored.bitwidth // 8
-    store = inline(make_store(types.float64, x_dtype))
+    convert_out = writer(x_dtype, types.float64)
 
     @inline
     def gradient(total, x, exponent, correction):
@@ -193,14 +168,14 @@ def make_store_root_gradient(dtype, y_dtype, x_dtype, form):
     def tap_by_tap(plan, source, other, depths, rows, column, x):
         first_depth, depth_count = depths
         first_row, row_count = rows
-        first_column, column_count = taps_of(plan.column, column)
+        first_column, column_count = taps_of(plan.column, place_of(plan.column, column))
         total = 0.0
         for d in range(depth_count):
             for r in range(row_count):
                 for w in range(column_count):
-                    od = first_depth + d * plan.depth.step
-                    oh = first_row + r * plan.row.step
-                    ow = first_column + w * plan.column.step
+                    od = first_depth + d * plan.depth.dilation
+                    oh = first_row + r * plan.row.dilation
+                    ow = first_column + w * plan.column.dilation
                     g_at = source + od * plan.source.depth + oh * plan.source.row
                     y_at = other + od * plan.other.depth + oh * plan.other.row
                     g = convert(read(g_at + ow * plan.source.column, stored))
@@ -213,44 +188,41 @@ def make_store_root_gradient(dtype, y_dtype, x_dtype, form):
         depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        depths = taps_of(plan.depth, depth)
+        depths = taps_of(plan.depth, place_of(plan.depth, depth))
         exponent, correction = plan.exponent, plan.correction
         along, across = plan.extra.column, plan.extra.channel
+        out_along, out_across = plan.out.column, plan.out.channel
         dense = is_dense(plan.extra, channels, x_itemsize)
-        x_start = extra + depth * plan.extra.depth + column * along
+        dense = dense and is_dense(plan.out, channels, x_itemsize)
         size = columns * channels
         for r in range(rows):
-            results = array_at(line + r * pitch * 8, size, types.float64)
-            x_row = x_start + (row + r) * plan.extra.row
+            this = row + r * step
+            totals = array_at(line + r * pitch * 8, size, types.float64)
+            x_row = extra + depth * plan.extra.depth + this * plan.extra.row + column * along
+            out_row = out + depth * plan.out.depth + this * plan.out.row + column * out_along
+            unsafe = 0
             if dense:
                 values = array_at(x_row, size, x_stored)
-                for i in range(results.size):
-                    results[i] = gradient(results[i], convert_x(values[i]), exponent, correction)
+                target = array_at(out_row, size, x_stored)
+                for i in range(target.size):
+                    result = gradient(totals[i], convert_x(values[i]), exponent, correction)
+                    unsafe += result != result
+                    target[i] = convert_out(result)
             else:
-                for w in range(columns):
-                    for c in range(channels):
-                        i = w * channels + c
-                        x = convert_x(read(x_row + w * along + c * across, x_stored))
-                        results[i] = gradient(results[i], x, exponent, correction)
-            unsafe = 0
-            for i in range(results.size):
-                unsafe += results[i] != results[i]
+                unsafe = 1
             if unsafe == 0:
                 continue
-            rows_of = taps_of(plan.row, row + r)
+            rows_of = taps_of(plan.row, place_of(plan.row, this))
             for w in range(columns):
                 for c in range(channels):
-                    i = w * channels + c
-                    if results[i] != results[i]:
-                        x = convert_x(read(x_row + w * along + c * across, x_stored))
+                    x = convert_x(read(x_row + w * along + c * across, x_stored))
+                    result = gradient(totals[w * channels + c], x, exponent, correction)
+                    if result != result:
                         start = source + c * plan.source.channel
                         other_start = other + c * plan.other.channel
-                        results[i] = tap_by_tap(
+                        result = tap_by_tap(
                             plan, start, other_start, depths, rows_of, column + w, x
                         )
-        store(
-            plan_address, line, pitch, step, source, other, out, extra,
-            depth, row, rows, column, columns, channels, distance,
-        )  # fmt: skip
+                    write(out_row + w * out_along + c * out_across, convert_out(result))
 
     return store_root_gradient

@@ -25,12 +25,14 @@ STRIDES = np.dtype(_integers("depth", "row", "column", "channel"))
 # The windows along an axis as they are walked, which in a backward pass is from the input's side.
 AXIS = np.dtype(
     _integers("outputs", "length", "kernel", "stride", "dilation", "before")
-    # Outputs in [regular_first, regular_last) hold all their taps, which are `step` elements apart.
-    + _integers("regular_first", "regular_last", "step")
-    # Positions hold data at multiples of `spacing` only. The greatest common divisor of dilation
-    # and spacing, after how many taps one hits a multiple again, and dilation / common's inverse
-    # modulo that.
-    + _integers("spacing", "common", "period", "inverse")
+    # Places and phases are those of _windows.Phases: forward, a place is an output. How many places
+    # there are, and the first. Those in [regular_first, regular_last) hold all their taps: `kernel`
+    # or, in some phases, `fewer`.
+    + _integers("places", "first_place", "regular_first", "regular_last", "fewer")
+    + _integers("period", "phases", "wide", "origin", "mixed")
+    # The taps of the forward window and their distance; every how many of them stand at the same
+    # place of a period, and dilation's inverse modulo that.
+    + _integers("taps", "tap_step", "every", "inverse")
     # What a tap adds to the code of an arg-max: see loops.py.
     + _integers("code")
 )
@@ -52,9 +54,9 @@ PLAN = np.dtype(
     [(operand, STRIDES) for operand in OPERANDS]
     + [(axis, AXIS) for axis in _AXES]
     + [(f"{axis}_window", WINDOW) for axis in _AXES]
-    # Addresses of the line kernel and of the row functions, 0 where rows are used as they are: see
-    # lines.py and rows.py.
-    + _integers("lines", "load", "store")
+    # Addresses of the line kernel, of the row functions, 0 where rows are used as they are, and of
+    # what spreads windows over columns, if they are: see lines.py, rows.py and spread.py.
+    + _integers("lines", "load", "store", "spread")
     # Items are counted over the batch axes: address of a table of (size, stride of each operand),
     # and its length.
     + _integers("batch", "batch_axes")
@@ -71,12 +73,11 @@ PLAN = np.dtype(
     + _integers("slide_rows", "slide_columns", "flat", "source_lines", "out_lines")
     # Accumulators: bytes of one, whether they have codes, and these behind them.
     + _integers("itemsize", "coded", "pairs")
-    # Buffers, in accumulators: rows that are laid out at a time, the pitches of laid out and of
-    # windowed rows, sizes of buffers, how many columns are folded at once, and how far apart a
-    # loaded row of a backward pass has its elements.
-    + _integers("batch_rows", "pitch", "result_pitch")
+    # Buffers, in accumulators: rows that are laid out at a time, the pitches of laid out, of
+    # windowed and of spread rows, sizes of buffers, and how many columns are folded at once.
+    + _integers("batch_rows", "pitch", "result_pitch", "spread_pitch")
     + _integers("laid_size", "result_size", "slid_size", "spare_size", "loaded_size", "level_size")
-    + _integers("core_size", "fold_columns", "line_spacing")
+    + _integers("core_size", "fold_columns")
     # Indices: of the first tap of the first window.
     + _integers("index_base")
     # Lp's numbers: see _operators.py and _rules.py.

@@ -12,7 +12,7 @@ Nothing outside a window enters its result, and sums stay shallow.
 
 from numpool._cpu.lines import EXTEND, REDUCE, SLIDE_LINE
 from numpool._cpu.memory import ONE, ZERO, call, function
-from numpool._cpu.tiles import LEAF, part, store_rows
+from numpool._cpu.tiles import LEAF, part, store_places
 
 
 @function
@@ -128,7 +128,8 @@ def slide_rows(plan, plan_address, buffers, tile, row, rows):
                 result = target
             together = outputs_here if step == 1 else ONE
             for r in range(0, outputs_here, together):
-                store_rows(
+                first = row + k + (g * group + r) * step
+                store_places(
                     plan, plan_address, buffers, tile, result + r * size * plan.itemsize, size,
-                    row + k + (g * group + r) * step, together,
+                    first, first, first + together,
                 )  # fmt: skip

@@ -131,45 +131,65 @@ def load_of(stored, computed, accumulator):
     return load
 
 
-def make_load_gradient(dtype, computed):
-    """Load of average's backward pass: each gradient over its divisor.
-
-    Where windows slide, columns are those of the forward input: gradients stand `line_spacing`
-    apart between zeros.
-    """
-    stored = stored_type(dtype)
-    line_itemsize = computed.bitwidth // 8
-    convert = reader(dtype, computed)
-
-    def load_gradient(
-        plan_address, line, pitch, step, source, other, out, extra,
-        depth, row, rows, column, columns, channels, distance,
-    ):  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        spacing = plan.line_spacing
-        for r in range(rows):
-            target = array_at(line + r * pitch * line_itemsize, columns * channels, computed)
-            for i in range(target.size):
-                target[i] = 0
-            this = row + r * step
-            row_divisor = divisor_of_row(plan, depth, this)
-            start = source + depth * plan.source.depth + this * plan.source.row
-            for j in range(-(-column // spacing), (column + columns - 1) // spacing + 1):
-                at = (j * spacing - column) * channels
-                divisor = computed(row_divisor * divisor_of(plan.column_window, j))
-                for c in range(channels):
-                    address = start + j * plan.source.column + c * plan.source.channel
-                    target[at + c] = convert(read(address, stored)) / divisor
-
-    return load_gradient
-
-
 @inline
 def is_dense(strides, channels, itemsize):
     """Whether a row of an operand is one contiguous piece."""
     return (channels == 1 or strides.channel == itemsize) and (
         strides.column == channels * itemsize
     )
+
+
+@inline
+def shared_columns(window, column, columns):
+    """Which of the columns share one divisor."""
+    first = min(max(window.divided_first - column, 0), columns)
+    return first, max(min(window.divided_last - column, columns), first)
+
+
+def make_load_gradient(dtype, computed):
+    """Load of average's backward pass: each gradient over its divisor."""
+    stored = stored_type(dtype)
+    itemsize = stored.bitwidth // 8
+    line_itemsize = computed.bitwidth // 8
+    convert = reader(dtype, computed)
+
+    @inline
+    def load_columns(plan, line, source, first, last, channels, divisor):
+        along, across = plan.source.column, plan.source.channel
+        by = computed(divisor)
+        if is_dense(plan.source, channels, itemsize):
+            size = (last - first) * channels
+            target = array_at(line + first * channels * line_itemsize, size, computed)
+            values = array_at(source + first * along, size, stored)
+            for i in range(target.size):
+                target[i] = convert(values[i]) / by
+        else:
+            for w in range(first, last):
+                for c in range(channels):
+                    value = convert(read(source + w * along + c * across, stored))
+                    write(line + (w * channels + c) * line_itemsize, value / by)
+
+    def load_gradient(
+        plan_address, line, pitch, step, source, other, out, extra,
+        depth, row, rows, column, columns, channels, distance,
+    ):  # fmt: skip
+        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+        window = plan.column_window
+        first, last = shared_columns(window, column, columns)
+        start = source + depth * plan.source.depth + column * plan.source.column
+        for r in range(rows):
+            target = line + r * pitch * line_itemsize
+            this = row + r * step
+            values = start + this * plan.source.row
+            row_divisor = divisor_of_row(plan, depth, this)
+            shared = row_divisor * window.divisor
+            load_columns(plan, target, values, first, last, channels, shared)
+            for w in range(first + columns - last):
+                j = w if w < first else last + w - first
+                single = row_divisor * divisor_of(window, column + j)
+                load_columns(plan, target, values, j, j + 1, channels, single)
+
+    return load_gradient
 
 
 def make_store(computed, dtype, quotient=None):
@@ -217,15 +237,14 @@ def make_store(computed, dtype, quotient=None):
         # The columns that share one divisor, in one loop; then the others.
         first, last = 0, columns
         if average:
-            first = min(max(window.divided_first - column, 0), columns)
-            last = max(min(window.divided_last - column, columns), first)
+            first, last = shared_columns(window, column, columns)
         start = out + depth * plan.out.depth + row * plan.out.row + column * plan.out.column
         for r in range(rows):
             values = line + r * pitch * line_itemsize
-            target = start + r * plan.out.row
+            target = start + r * step * plan.out.row
             row_divisor = 1.0
             if average:
-                row_divisor = divisor_of_row(plan, depth, row + r)
+                row_divisor = divisor_of_row(plan, depth, row + r * step)
             shared = row_divisor * window.divisor
             store_columns(plan, values, target, first, last, channels, shared)
             for w in range(first + columns - last):

@@ -23,29 +23,50 @@ def multiply_modulo(a, b, modulus):
 
 
 @function
-def edge_taps(axis, output):
-    """`taps_of` for any output."""
-    # Taps t with 0 <= start + t * dilation < length.
-    start = output * axis.stride - axis.before
-    lowest = max(-(start // axis.dilation), 0)
-    highest = min(-((start - axis.length) // axis.dilation), axis.kernel)
-    if axis.spacing > 1:
-        # Of these, the ones at multiples of spacing: if there are any, every period-th.
-        if start % axis.common:
-            return 0, 0
-        residue = -(start // axis.common) % axis.period
-        residue = multiply_modulo(residue, axis.inverse, axis.period)
-        lowest += (residue - lowest) % axis.period
-    count = max(-((lowest - highest) // axis.period), 0)
-    return (start + lowest * axis.dilation) // axis.spacing, count
+def place_of(axis, output):
+    """The place of an output: outputs of a place have the same taps."""
+    if axis.period == 1:
+        return output
+    number, within = divmod(output + axis.origin, axis.period)
+    return number * axis.phases + min(within // axis.wide, axis.phases - 1)
 
 
 @inline
-def taps_of(axis, output):
-    """(first, count) of the taps that hold data of an output along an axis, `axis.step` apart."""
-    if axis.regular_first <= output < axis.regular_last:
-        return output * axis.stride - axis.before, axis.kernel
-    return edge_taps(axis, output)
+def output_of(axis, place):
+    """The first output of a place."""
+    if axis.period == 1:
+        return place
+    return place // axis.phases * axis.period + place % axis.phases * axis.wide - axis.origin
+
+
+@function
+def edge_taps(axis, place):
+    """`taps_of` for any place."""
+    start, count = place * axis.stride - axis.before, axis.kernel
+    if axis.phases > 1:
+        number, phase = divmod(place, axis.phases)
+        within = tap = phase * axis.wide
+        common = axis.period // axis.every
+        if within % common:
+            return 0, 0
+        # The first tap of the forward window that is there, and how many are.
+        if axis.mixed:
+            tap = multiply_modulo(within // common % axis.every, axis.inverse, axis.every)
+        count = max(-((tap - axis.taps) // axis.every), 0)
+        start = number - (tap * axis.tap_step - within) // axis.period
+        start += (axis.kernel - count) * axis.dilation - axis.before
+    # Taps t with 0 <= start + t * dilation < length.
+    lowest = max(-(start // axis.dilation), 0)
+    highest = min(-((start - axis.length) // axis.dilation), count)
+    return start + lowest * axis.dilation, max(highest - lowest, 0)
+
+
+@inline
+def taps_of(axis, place):
+    """(first, count) of the taps that hold data of a place along an axis, `dilation` apart."""
+    if axis.phases == 1 and axis.regular_first <= place < axis.regular_last:
+        return place * axis.stride - axis.before, axis.kernel
+    return edge_taps(axis, place)
 
 
 @function

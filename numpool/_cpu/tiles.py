@@ -16,6 +16,7 @@ from numpool._cpu.memory import (
     inline,
     read,
 )
+from numpool._cpu.taps import output_of, place_of
 
 _ALIGNMENT = 64
 # Taps that are combined one after the other; more are combined as a tree of such leaves.
@@ -35,8 +36,9 @@ class Buffers(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """What is worked on: an item's addresses, an output depth, output columns and channels; the
-    source columns they reach into, and how many accumulators lie before these in a line.
+    """What is worked on: an item's addresses, a place along depth, output columns, their windows,
+    channels; the source columns they reach into, and how many accumulators lie before these in a
+    line.
     """
 
     source: int
@@ -46,6 +48,7 @@ class Tile(NamedTuple):
     depth: int
     column: int
     columns: int
+    windows: int
     channels: int
     low: int
     data: int
@@ -80,14 +83,14 @@ def make_buffers(plan):
 
 @function
 def parts_of(plan, task):
-    """The numbers of a task's block of channels, tile of columns, band of rows, output depth and
-    group of items.
+    """The numbers of a task's block of channels, tile of columns, band of rows, place along depth
+    and group of items.
     """
     rest, block = divmod(task, plan.blocks)
     rest, number = divmod(rest, plan.tiles)
     rest, band = divmod(rest, plan.bands)
-    group, depth = divmod(rest, plan.depth.outputs)
-    return block, number, band, depth, group
+    group, depth = divmod(rest, plan.depth.places)
+    return block, number, band, depth + plan.depth.first_place, group
 
 
 @function
@@ -160,30 +163,35 @@ def settle(plan, stack, pitch, size, height, leaves, final, distance):
 
 
 @function
-def fold_leaf(plan, plan_address, buffers, tile, target, depth, depths, row, rows, code):
-    """Fold up to `LEAF` taps, of one depth or of one row each, of one output row."""
+def fold_leaf(
+    plan, plan_address, buffers, tile, target, pitch, lines, line_step, depth, depths, row, rows,
+    code,
+):  # fmt: skip
+    """Fold up to `LEAF` taps, of as many depths and rows, of each of some lines. The taps of a line
+    lie `line_step` rows behind those of the one before.
+    """
     size = tile.data * tile.channels
     codes = (plan.depth.code, plan.row.code, code)
     if plan.load == 0:
         source = tile.source + depth * plan.source.depth + row * plan.source.row
         source += tile.low * plan.source.column
         fold(
-            plan, LIFT, target, size, ONE, size, source, ZERO,
-            (depths, plan.depth.step * plan.source.depth),
-            (rows, plan.row.step * plan.source.row), codes, buffers.distance,
+            plan, LIFT, target, pitch, lines, size, source, line_step * plan.source.row,
+            (depths, plan.depth.dilation * plan.source.depth),
+            (rows, plan.row.dilation * plan.source.row), codes, buffers.distance,
         )  # fmt: skip
         return
-    part(plan, buffers.loaded, plan.loaded_size, ZERO, depths * rows * size)
+    loaded = (lines - 1) * line_step + rows
+    part(plan, buffers.loaded, plan.loaded_size, ZERO, depths * loaded * size)
     line = size * plan.itemsize
     for d in range(depths):
         call(
-            plan.load, (plan_address, buffers.loaded + d * line, size, plan.row.step, tile.source,
-            tile.other, 0, 0, depth + d * plan.depth.step, row, rows, tile.low, tile.data,
-            tile.channels, 0))  # fmt: skip
+            plan.load, (plan_address, buffers.loaded + d * loaded * line, size, plan.row.dilation,
+            tile.source, tile.other, 0, 0, depth + d * plan.depth.dilation, row, loaded, tile.low,
+            tile.data, tile.channels, 0))  # fmt: skip
     fold(
-        plan, FOLD, target, size, ONE, size, buffers.loaded, ZERO, (depths, line), (rows, line),
-        codes,
-        buffers.distance,
+        plan, FOLD, target, pitch, lines, size, buffers.loaded, line_step * line,
+        (depths, loaded * line), (rows, line), codes, buffers.distance,
     )  # fmt: skip
 
 
@@ -210,9 +218,9 @@ def fold_taps(plan, plan_address, buffers, tile, target, depths, rows, code):
             if CHECKED and not single:
                 part(plan, stack, plan.level_size, height * plan.pitch, size)
             fold_leaf(
-                plan, plan_address, buffers, tile, leaf,
-                first_depth + depth * plan.depth.step, depths_now,
-                first_row + row * plan.row.step, rows_now,
+                plan, plan_address, buffers, tile, leaf, size, ONE, ZERO,
+                first_depth + depth * plan.depth.dilation, depths_now,
+                first_row + row * plan.row.dilation, rows_now,
                 code + depth * plan.depth.code + row * plan.row.code,
             )  # fmt: skip
             row += rows_now
@@ -228,21 +236,31 @@ def fold_taps(plan, plan_address, buffers, tile, target, depths, rows, code):
 
 
 @function
-def store_rows(plan, plan_address, buffers, tile, line, pitch, row, rows):
-    """Results to rows of `out`."""
-    if plan.store:
-        call(
-            plan.store, (plan_address, line, pitch, 1, tile.source, tile.other, tile.out,
-            tile.extra,
-            tile.depth, row, rows, tile.column, tile.columns, tile.channels,
-            buffers.distance))  # fmt: skip
-    else:
-        target = tile.out + tile.depth * plan.out.depth + row * plan.out.row
-        fold(
-            plan, FOLD, target + tile.column * plan.out.column, plan.out.row // plan.itemsize, rows,
-            tile.columns * tile.channels, line, pitch * plan.itemsize, (ONE, ZERO), (ONE, ZERO),
-            (ZERO, ZERO, ZERO), ZERO,
-        )  # fmt: skip
+def store_places(plan, plan_address, buffers, tile, line, pitch, place, row, last_row):
+    """The lines of places along the rows, the first of number `place`, to the rows of `out` from
+    `row` to `last_row` and the depths that they stand for.
+    """
+    first_depth = max(output_of(plan.depth, tile.depth), 0)
+    last_depth = min(output_of(plan.depth, tile.depth + 1), plan.depth.outputs)
+    step = plan.row.period
+    line_pitch = pitch * plan.row.phases
+    for depth in range(first_depth, last_depth):
+        # Rows a period apart are of the same phase.
+        for first in range(row, min(row + step, last_row)):
+            start = line + (place_of(plan.row, first) - place) * pitch * plan.itemsize
+            rows = (last_row - first + step - 1) // step
+            if plan.store:
+                call(
+                    plan.store, (plan_address, start, line_pitch, step, tile.source, tile.other,
+                    tile.out, tile.extra, depth, first, rows, tile.column, tile.columns,
+                    tile.channels, buffers.distance))  # fmt: skip
+            else:
+                target = tile.out + depth * plan.out.depth + first * plan.out.row
+                fold(
+                    plan, FOLD, target + tile.column * plan.out.column,
+                    step * plan.out.row // plan.itemsize, rows, tile.columns * tile.channels, start,
+                    line_pitch * plan.itemsize, (ONE, ZERO), (ONE, ZERO), (ZERO, ZERO, ZERO), ZERO,
+                )  # fmt: skip
 
 
 @function
@@ -253,9 +271,12 @@ def tile_of(plan, item, depth, tile, block, source, other, out, extra):
     column = tile * plan.tile_columns
     columns = min(plan.column.outputs - column, plan.tile_columns)
     channels = min(plan.channels - channel, plan.block_channels)
+    phases = plan.column.phases
+    window = place_of(plan.column, column) // phases
+    windows = place_of(plan.column, column + columns - 1) // phases + 1 - window
     # The columns that the windows reach over, data in the middle.
-    start = column * plan.column.stride - plan.column.before
-    reach = (columns - 1) * plan.column.stride + (plan.column.kernel - 1) * plan.column.dilation + 1
+    start = window * plan.column.stride - plan.column.before
+    reach = (windows - 1) * plan.column.stride + (plan.column.kernel - 1) * plan.column.dilation + 1
     low = min(max(start, 0), plan.column.length)
     high = max(min(start + reach, plan.column.length), low)
     return Tile(
@@ -266,6 +287,7 @@ def tile_of(plan, item, depth, tile, block, source, other, out, extra):
         depth,
         column,
         columns,
+        windows,
         channels,
         low,
         high - low,
