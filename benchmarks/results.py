@@ -53,8 +53,10 @@ class Result:
         return self.seconds(NUMPOOL) / self.seconds(FLOOR)
 
     @property
-    def speedup(self) -> float:
-        """The time on one thread as a multiple of that on all."""
+    def speedup(self) -> float | None:
+        """The time on one thread as a multiple of that on all, if it was taken."""
+        if ALONE not in self.measured.times:
+            return None
         return self.seconds(ALONE) / self.seconds(NUMPOOL)
 
 

@@ -63,10 +63,11 @@ def _summary(found: Sequence[Result]) -> Iterator[str]:
         f"{mean:.2f} times the floor over {len(bound)} cases.\n"
     )
     busy = [result for result in found if result.to_floor > 2 and result.seconds(FLOOR) > _BUSY]
-    speedup = geometric_mean(result.speedup for result in busy)
+    speedups = [result.speedup for result in busy if result.speedup]
     yield (
         "All threads against one, where the floor takes a tenth of a millisecond or more and "
-        f"numpool twice as long: {speedup:.2f} times as fast over {len(busy)} cases.\n"
+        f"numpool twice as long: {geometric_mean(speedups):.2f} times as fast over {len(speedups)} "
+        "cases.\n"
     )
     losses = [result for result in found if result.to_best and result.to_best >= 1]
     yield f"### Behind a peer: {len(losses)} cases\n"
@@ -128,7 +129,7 @@ def _table(found: Sequence[Result]) -> str:
             best,
             ratio,
             f"{result.to_floor:.2f}",
-            f"{result.speedup:.2f}",
+            f"{result.speedup:.2f}" if result.speedup else "",
             _others(result),
         ]
         lines.append("| " + " | ".join(cells) + " |")
