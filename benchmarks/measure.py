@@ -10,7 +10,7 @@ from benchmarks.cases import Case
 from benchmarks.check import Disagreement, agree
 from benchmarks.data import Data, make, positions, unbatched
 from benchmarks.peers.peer import Peer
-from benchmarks.timing import Call, Times, interleaved, once
+from benchmarks.timing import Call, Times, interleaved, once, repeated
 
 NUMPOOL, REUSED, ALONE, FLOOR = "numpool", "numpool, out=", "numpool, 1 thread", "floor"
 # A call over this many seconds is shown as such.
@@ -26,18 +26,6 @@ class Measured(NamedTuple):
     times: dict[str, Times]
     too_slow: list[str]
     failed: dict[str, str]
-
-
-def repeated(call: Call, count: int) -> Call:
-    """A call that makes `count` calls."""
-    if count == 1:
-        return call
-
-    def calls() -> None:
-        for _ in range(count):
-            call()
-
-    return calls
 
 
 def own_arrays(data: Data, result: Any) -> tuple[np.ndarray, ...]:

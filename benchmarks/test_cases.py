@@ -14,9 +14,9 @@ from benchmarks import floor, own
 from benchmarks.cases import CASES, Case
 from benchmarks.check import Disagreement, agree
 from benchmarks.data import Data, make
-from benchmarks.measure import FLOOR, NUMPOOL, REUSED, checked, own_arrays, repeated, too_slow
+from benchmarks.measure import FLOOR, NUMPOOL, REUSED, checked, own_arrays, too_slow
 from benchmarks.peers import PEERS, installed
-from benchmarks.timing import SLOW, Call
+from benchmarks.timing import SLOW, Call, repeated
 
 _PEERS = {peer.name: peer for peer in installed()}
 _PAIRS = [

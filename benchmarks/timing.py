@@ -43,6 +43,18 @@ def once(call: Call) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
+def repeated(call: Call, count: int) -> Call:
+    """A call that makes `count` calls."""
+    if count == 1:
+        return call
+
+    def calls() -> None:
+        for _ in range(count):
+            call()
+
+    return calls
+
+
 def interleaved(
     calls: Mapping[str, Call], known: Mapping[str, float], rounds: int
 ) -> dict[str, Times]:
@@ -62,7 +74,7 @@ def interleaved(
     for number in range(rounds):
         for name in _turned(rest, number):
             if number < max(2, _TIME / estimates[name]):
-                turns[name].append(_turn(calls[name], estimates[name]))
+                turns[name].append(turn(calls[name], estimates[name]))
     return {
         name: Times.of([once_is_enough[name]] if name in once_is_enough else turns[name])
         for name in calls
@@ -74,7 +86,8 @@ def _turned(names: list[str], by: int) -> Iterator[str]:
         yield names[(i + by) % len(names)]
 
 
-def _turn(call: Call, estimate: float) -> float:
+def turn(call: Call, estimate: float) -> float:
+    """The seconds a call takes in one turn, of a call that takes about `estimate`."""
     if estimate >= _LONG:
         return once(call)[0]
     count = max(1, round(_MEASUREMENT / estimate))

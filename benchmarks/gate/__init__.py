@@ -1,0 +1,1 @@
+"""Whether a commit is slower than another: `python -m benchmarks.gate BASE HEAD`."""
