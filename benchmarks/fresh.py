@@ -1,4 +1,4 @@
-"""What a new process pays: for the import, and for its first call with kernels on disk or without."""
+"""What a new process pays: for its import, and for a first call with kernels on disk or without."""
 
 import os
 import subprocess

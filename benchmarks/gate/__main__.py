@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _gate(options: argparse.Namespace, folder: Path) -> int:
     base, head = checkout.resolve(options.base), checkout.resolve(options.head)
-    sides = checkout.sides(base, head, folder, options.isolated)
+    kernels = (options.kernels or folder / "kernels").resolve()
+    sides = checkout.sides(base, head, folder, kernels, options.isolated)
     benchmarks, facts = _begin(sides, options)
     if not benchmarks:
         print("could not measure: no benchmark has such a name", file=sys.stderr)
@@ -127,6 +128,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--isolated", action="store_true", help="install each commit in an environment of its own"
+    )
+    parser.add_argument(
+        "--kernels", metavar="DIR", type=Path, help="keep compiled kernels here, for the next run"
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures to a file")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write a summary to a file")

@@ -39,8 +39,8 @@ def messages(base: str, head: str) -> list[str]:
     return [message.strip() for message in found.split("\0") if message.strip()]
 
 
-def sides(base: str, head: str, folder: Path, isolated: bool) -> tuple[Side, Side]:
-    """Check two commits out below a folder. Both get HEAD's benchmarks."""
+def sides(base: str, head: str, folder: Path, kernels: Path, isolated: bool) -> tuple[Side, Side]:
+    """Check two commits out below a folder. Both get HEAD's benchmarks; each has its kernels."""
     suite = folder / "suite"
     _extract(head, folder / "head")
     benchmarks = folder / "head" / "benchmarks"
@@ -49,8 +49,8 @@ def sides(base: str, head: str, folder: Path, isolated: bool) -> tuple[Side, Sid
     shutil.copytree(benchmarks, suite / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     _extract(base, folder / "base")
     return (
-        _side("base", base, folder, suite, isolated),
-        _side("head", head, folder, suite, isolated),
+        _side("base", base, folder, suite, kernels, isolated),
+        _side("head", head, folder, suite, kernels, isolated),
     )
 
 
@@ -61,14 +61,15 @@ def _extract(commit: str, folder: Path) -> None:
         raise CannotCheckOut(f"{commit[:10]} has no package numpool")
 
 
-def _side(label: str, commit: str, folder: Path, suite: Path, isolated: bool) -> Side:
-    kernels = folder / f"{label}-kernels"
+def _side(
+    label: str, commit: str, folder: Path, suite: Path, kernels: Path, isolated: bool
+) -> Side:
+    package, own_kernels = folder / label, kernels / commit
     if not isolated:
-        path = [suite, folder / label]
-        return Side(label, commit, sys.executable, path, kernels, folder / label)
+        return Side(label, commit, sys.executable, [suite, package], own_kernels, package)
     environment = folder / f"{label}-environment"
-    python = _new_environment(environment, folder / label)
-    return Side(label, commit, python, [suite], kernels, environment)
+    python = _new_environment(environment, package)
+    return Side(label, commit, python, [suite], own_kernels, environment)
 
 
 def _new_environment(environment: Path, package: Path) -> str:

@@ -64,9 +64,9 @@ class _Commands:
     def about(self) -> dict[str, Any]:
         import numba
         import numpy
-        from benchmarks import threads
 
         import numpool
+        from benchmarks import threads
 
         return {
             "package": numpool.__file__,
