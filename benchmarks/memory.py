@@ -1,4 +1,4 @@
-"""The memory a call takes at its peak, on Linux."""
+"""Memory: what a call takes at its peak, and where glibc's allocator takes it from."""
 
 import contextlib
 import ctypes
@@ -7,18 +7,32 @@ from pathlib import Path
 
 from benchmarks.timing import Call
 
-_M_MMAP_THRESHOLD = -3
-# Blocks from here on are taken from the system and given back to it.
-_LARGE = 1 << 16
+# Options of mallopt.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 
 
-def forget_freed_memory() -> None:
-    """Let every large block be new memory, for the rest of the process.
+def always_new() -> None:
+    """Let blocks of 64 KiB and more be new memory, for the rest of the process.
 
-    glibc keeps blocks that were freed, and a call that gets one seems to take no memory.
+    Left to itself, glibc keeps some that were freed, and a call that gets one takes no memory.
     """
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+    _mallopt(_MMAP_THRESHOLD, 1 << 16)
+
+
+def always_kept() -> None:
+    """Let freed memory be used again, for the rest of the process.
+
+    Left to itself, glibc gives large blocks back or keeps them depending on what came before, and a
+    new output of 12 MB costs 8 ms or 2 ms: two processes of one commit differ by as much.
+    """
+    _mallopt(_MMAP_MAX, 0)
+    _mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _mallopt(option: int, value: int) -> None:
+    """Set an option of glibc's allocator; other allocators have none."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(option, value)
 
 
 def peak(call: Call) -> int:

@@ -17,11 +17,12 @@ from benchmarks.tracked import COLD_COMPILE, FIRST_CALL, IMPORT, PEAKMEM, TIME, 
 def _time(one: Tracked) -> Callable[[], float]:
     """Seconds a call, kernels compiled beforehand."""
     import benchmarks.threads  # noqa: F401 - fixes the number of threads
-    from benchmarks import own
+    from benchmarks import memory, own
     from benchmarks.data import make
     from benchmarks.timing import once, repeated, turn
 
     assert one.case is not None
+    memory.always_kept()
     calls = one.case.calls
     call = repeated(own.prepare(make(one.case)), calls)
     call()
@@ -35,7 +36,7 @@ def _peakmem(one: Tracked) -> Callable[[], float]:
     from benchmarks.data import make
 
     assert one.case is not None
-    memory.forget_freed_memory()
+    memory.always_new()
     call = own.prepare(make(one.case))
     return lambda: memory.peak(call)
 
