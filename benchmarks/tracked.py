@@ -24,19 +24,19 @@ _MORE = (
     r"^signals: .* 64x1000000 k5",
     r"^hard layouts: .* every second column",
 )
+_PARALLEL = r"^CNN: (max|avg backward) 16x64x112x112 k3"
 _PEAK = r"^CNN: (max|avg|L2)( backward)? 16x64x112x112 k3"
 
-TIME, PEAKMEM, IMPORT, FIRST_CALL, COLD_COMPILE = KINDS = (
-    "time",
-    "peakmem",
-    "import",
-    "first_call",
-    "cold_compile",
-)
+# The kinds of figures, and what stands before a case in their names.
+TIME, PARALLEL, PEAKMEM = "time", "parallel", "peakmem"
+IMPORT, FIRST_CALL, COLD_COMPILE = "import", "first_call", "cold_compile"
 
 
 class Tracked(NamedTuple):
-    """One figure that is followed: seconds, or bytes for `peakmem`."""
+    """One figure that is followed: bytes for `peakmem`, seconds for all others.
+
+    `time` is that of one thread, which other processes disturb least; `parallel` of all.
+    """
 
     kind: str
     case: Case | None
@@ -75,6 +75,7 @@ def tracked(quick: bool = False) -> list[Tracked]:
     every = [
         *(Tracked(TIME, case, True) for case in quick_cases),
         *(Tracked(TIME, case, False) for case in _chosen(*_MORE)),
+        *(Tracked(PARALLEL, case, True) for case in _chosen(_PARALLEL)),
         *(Tracked(PEAKMEM, case, True) for case in peaks),
         Tracked(IMPORT, None, True),
         Tracked(FIRST_CALL, first, True),

@@ -11,18 +11,29 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks.tracked import COLD_COMPILE, FIRST_CALL, IMPORT, PEAKMEM, TIME, Tracked, tracked
+from benchmarks.tracked import (
+    COLD_COMPILE,
+    FIRST_CALL,
+    IMPORT,
+    PARALLEL,
+    PEAKMEM,
+    TIME,
+    Tracked,
+    tracked,
+)
 
 
 def _time(one: Tracked) -> Callable[[], float]:
     """Seconds a call, kernels compiled beforehand."""
-    import benchmarks.threads  # noqa: F401 - fixes the number of threads
-    from benchmarks import memory, own
+    import numba
+
+    from benchmarks import memory, own, threads
     from benchmarks.data import make
     from benchmarks.timing import once, repeated, turn
 
     assert one.case is not None
     memory.always_kept()
+    numba.set_num_threads(threads.COUNT if one.kind == PARALLEL else 1)
     calls = one.case.calls
     call = repeated(own.prepare(make(one.case)), calls)
     call()
@@ -52,6 +63,7 @@ def _fresh(one: Tracked) -> Callable[[], float]:
 
 _PREPARE = {
     TIME: _time,
+    PARALLEL: _time,
     PEAKMEM: _peakmem,
     IMPORT: _fresh,
     FIRST_CALL: _fresh,
