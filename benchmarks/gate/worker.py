@@ -92,6 +92,8 @@ class _Commands:
     def names(self, quick: bool) -> list[dict[str, str]]:
         return [{"name": one.name, "kind": one.kind} for one in tracked(quick)]
 
+    _measure: Callable[[], float] | None = None
+
     def prepare(self, name: str) -> None:
         self._measure = None  # the arrays of the last one go before new ones come
         (one,) = (one for one in tracked() if one.name == name)
@@ -100,6 +102,7 @@ class _Commands:
         self._measure = measure
 
     def measure(self) -> float:
+        assert self._measure is not None
         return self._measure()
 
 
