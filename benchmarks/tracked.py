@@ -24,7 +24,7 @@ _MORE = (
     r"^signals: .* 64x1000000 k5",
     r"^hard layouts: .* every second column",
 )
-_PARALLEL = r"^CNN: (max|avg backward) 16x64x112x112 k3"
+_PARALLEL = r"^CNN: (max|avg|L2)( backward)? 16x64x112x112 k3"
 _PEAK = r"^CNN: (max|avg|L2)( backward)? 16x64x112x112 k3"
 
 # The kinds of figures, and what stands before a case in their names.

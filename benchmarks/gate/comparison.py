@@ -115,7 +115,7 @@ def _pass(
 
 def _confirm(sides: Sides, result: Result, threshold: float) -> None:
     with workers(sides) as pair:
-        again = measure(pair, result.name, result.kind, threshold, CONFIRMATION)
+        again = measure(pair, result.name, result.kind, math.sqrt(threshold), CONFIRMATION)
     result.confirmations.append(again.ratio)
     if again.verdict != SLOWER:
         result.verdict = NOT_CONFIRMED
