@@ -16,9 +16,9 @@ LOOKS = (8, 16, 32, 64, 128)
 FALSE_ALARM = 0.01
 # The chance, for each benchmark and look, that one at the threshold is cleared nevertheless.
 MISS = 0.01
-# A suspect is confirmed by being slower than half the threshold (of its logarithm), with this chance
-# of error: the place of code and data in memory can make one process slower than its equal, but not
-# three in a row.
+# A suspect is confirmed by being slower than half the threshold (of its logarithm), with this
+# chance of error: the place of code and data in memory can make one process slower than its equal,
+# but not three in a row.
 CONFIRMATION = 0.01
 
 SLOWER, CLEAR, OPEN = "slower", "clear", "open"
