@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gate import checkout, tables
+from benchmarks.gate import checkout, instructions, tables
 from benchmarks.gate.accepted import accepted, reason
 from benchmarks.gate.comparison import (
     ACCEPTED,
@@ -19,6 +19,7 @@ from benchmarks.gate.comparison import (
     Result,
     Sides,
     compare,
+    count_instructions,
     workers,
 )
 from benchmarks.gate.process import WorkerFailed
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _gate(options: argparse.Namespace, folder: Path) -> int:
+    if options.instructions and not instructions.available():
+        raise checkout.CannotCheckOut("instructions need valgrind and setarch, on x86-64")
     base, head = checkout.resolve(options.base), checkout.resolve(options.head)
     kernels = (options.kernels or folder / "kernels").resolve()
     sides = checkout.sides(base, head, folder, kernels, options.isolated)
@@ -48,6 +51,8 @@ def _gate(options: argparse.Namespace, folder: Path) -> int:
         return NOT_MEASURED
     print(*(f"{name}: {fact}" for name, fact in facts.items()), sep="\n", flush=True)
     results = compare(sides, benchmarks, options.threshold, options.limit, _say)
+    if options.instructions:
+        count_instructions(sides, results, _say)
     lines = accepted(checkout.messages(base, head))
     for result in results:
         why = reason(lines, result.name)
@@ -131,6 +136,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--kernels", metavar="DIR", type=Path, help="keep compiled kernels here, for the next run"
+    )
+    parser.add_argument(
+        "--instructions",
+        action="store_true",
+        help="count the instructions of suspects too, by valgrind (a minute and more for each)",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures to a file")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write a summary to a file")

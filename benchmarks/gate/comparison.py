@@ -2,11 +2,13 @@
 
 import math
 import statistics as plain
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from benchmarks.gate import instructions
 from benchmarks.gate.process import Side, Worker, WorkerFailed
 from benchmarks.gate.statistics import (
     CLEAR,
@@ -19,6 +21,7 @@ from benchmarks.gate.statistics import (
     lower_bound,
     upper_bound,
 )
+from benchmarks.tracked import TIME
 
 # What is said of a benchmark in the end.
 SAME, FASTER, ACCEPTED = "same", "faster", "accepted"
@@ -45,6 +48,7 @@ class Result:
     head: float = math.nan
     log_ratios: list[float] = field(default_factory=list)
     confirmations: list[float] = field(default_factory=list)
+    instructions: float = math.nan
 
     @property
     def ratio(self) -> float:
@@ -119,6 +123,18 @@ def _confirm(sides: Sides, result: Result, threshold: float) -> None:
     result.confirmations.append(again.ratio)
     if again.verdict != SLOWER:
         result.verdict = NOT_CONFIRMED
+
+
+def count_instructions(sides: Sides, results: Iterable[Result], say: Say) -> None:
+    """Let callgrind count what suspects that were timed take, as multiples of BASE."""
+    for result in results:
+        if result.kind == TIME and result.verdict == SLOWER:
+            try:
+                base, head = (instructions.per_call(side, result.name) for side in sides)
+                result.instructions = head / base
+            except (subprocess.SubprocessError, RuntimeError) as error:
+                result.note = f"instructions not counted: {error}"
+            say(result)
 
 
 def measure(

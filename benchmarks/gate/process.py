@@ -23,6 +23,15 @@ class Side(NamedTuple):
     kernels: Path
     package: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its processes."""
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join(map(str, self.path)),
+            "PYTHONHASHSEED": "0",
+            "NUMBA_CACHE_DIR": str(self.kernels),
+        }
+
 
 class WorkerFailed(Exception):
     """A worker cannot do what it was asked."""
@@ -32,11 +41,6 @@ class Worker:
     """A process that measures one side."""
 
     def __init__(self, side: Side) -> None:
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(map(str, side.path)),
-            "PYTHONHASHSEED": "0",
-            "NUMBA_CACHE_DIR": str(side.kernels),
-        }
         self.side = side
         self._folder = tempfile.TemporaryDirectory()
         self._errors = Path(self._folder.name, "errors")
@@ -47,7 +51,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=self._folder.name,
-                env=environment,
+                env=side.environment,
                 text=True,
             )
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -63,6 +63,7 @@ def plain(results: Sequence[Result], facts: Mapping[str, str]) -> str:
             "interval": list(result.interval),
             "log_ratios": result.log_ratios,
             "confirmations": result.confirmations,
+            "instructions": result.instructions,
         }
         found.append({key: _number(value) for key, value in entry.items()})
     return json.dumps({**facts, "benchmarks": found}, indent=1) + "\n"
@@ -98,7 +99,10 @@ def _cells(result: Result) -> tuple[str, ...]:
 def _verdict(result: Result) -> str:
     said = result.verdict
     if result.confirmations:
-        said += f" (fresh processes: {', '.join(f'{r:.2f}' for r in result.confirmations)})"
+        said += f" (fresh processes: {', '.join(f'{r:.2f}' for r in result.confirmations)}"
+        if math.isfinite(result.instructions):
+            said += f"; instructions: {result.instructions:.2f}"
+        said += ")"
     return f"{said}: {result.note}" if result.note else said
 
 
