@@ -28,6 +28,7 @@ def timed(operator: str, backward: bool = False, quick: bool = False) -> Benchma
     def run(name: str) -> None:
         _call(name)()
 
+    run.setup = _call  # type: ignore[attr-defined]
     run.rounds = 2 if quick else 1  # type: ignore[attr-defined]
     return _named("time", operator, backward, run, _names(TIME, operator, backward, quick))
 
@@ -40,6 +41,7 @@ def to_copy(operator: str, backward: bool = False) -> Benchmark:
         times = interleaved(calls, {}, _ROUNDS)
         return times["own"].median / times["copy"].median
 
+    run.setup = _call  # type: ignore[attr-defined]
     run.unit = "times a copy"  # type: ignore[attr-defined]
     names = [name for name in _names(TIME, operator, backward, True) if _case(name).calls == 1]
     return _named("track", operator, backward, run, names, "to_copy")
@@ -48,15 +50,15 @@ def to_copy(operator: str, backward: bool = False) -> Benchmark:
 def peakmem(operator: str, backward: bool = False) -> Benchmark:
     """`peakmem_`: the memory of the process at its peak, the arrays of the case included."""
 
-    def run(name: str) -> None:
-        _call(name)()
+    def setup(name: str) -> None:
+        memory.always_new()
+        _own(name)
 
-    names = [
-        one.case.name
-        for one in tracked()
-        if one.kind == PEAKMEM and one.case and _is(one.case, operator, backward)
-    ]
-    return _named("peakmem", operator, backward, run, names)
+    def run(name: str) -> None:
+        _own(name)()
+
+    run.setup = setup  # type: ignore[attr-defined]
+    return _named("peakmem", operator, backward, run, _names(PEAKMEM, operator, backward, True))
 
 
 def first_call(operator: str, backward: bool = False) -> Benchmark:
@@ -122,18 +124,26 @@ def _data(name: str) -> Data:
     # Here, since it starts threads.
     import benchmarks.threads  # noqa: F401
 
-    memory.always_kept()
     return make(_case(name))
 
 
 @lru_cache(maxsize=1)
-def _call(name: str) -> Call:
-    """What is timed, its kernels compiled."""
+def _own(name: str) -> Call:
+    """A call of numpool, its kernels compiled."""
     call = own.prepare(_data(name))
     call()
-    return repeated(call, _case(name).calls)
+    return call
 
 
+@lru_cache(maxsize=1)
+def _call(name: str) -> Call:
+    """What is timed."""
+    memory.always_kept()
+    return repeated(_own(name), _case(name).calls)
+
+
+# `setup` compiles before the first timing. asv calls it before each of them, and makes each of one
+# call; nothing is left to do from the second on.
 def _named(
     prefix: str, operator: str, backward: bool, run: Any, names: list[str], suffix: str = ""
 ) -> Benchmark:
@@ -141,9 +151,6 @@ def _named(
     direction = "backward" if backward else ""
     run.__name__ = "_".join(filter(None, (prefix, operator, direction, suffix)))
     run.params, run.param_names = names, ["case"]
-    # Compiles before the first timing. It is called before each of them, which makes each of one
-    # call; nothing is left to do from the second on.
-    run.setup = lambda name: _call(name)
     run.version, run.timeout = _VERSION, 300
     run.repeat, run.warmup_time = (5, 40, 0.4), 0.05
     return run
