@@ -190,6 +190,25 @@ def test_a_commit_that_is_not_there_cannot_be_measured() -> None:
     assert "could not measure" in run.stderr and "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
+def test_a_commit_beside_itself(tmp_path: Path) -> None:
+    found, page = tmp_path / "found.json", tmp_path / "page.md"
+    files = ("--json", str(found), "--markdown", str(page))
+    run = _gate("HEAD", "HEAD", "--quick", "--bench", "^import$", *files)
+    # What a busy machine may hide is not a slowdown.
+    assert run.returncode in (command.NO_REGRESSION, command.NOT_MEASURED), run.stdout + run.stderr
+    (entry,) = json.loads(found.read_text())["benchmarks"]
+    assert entry["benchmark"] == "import" and len(entry["log_ratios"]) in LOOKS
+    assert "import" in page.read_text()
+
+
+@pytest.mark.slow
+def test_time_that_runs_out_is_said() -> None:
+    run = _gate("HEAD", "HEAD", "--quick", "--bench", "^(import|max 28x28)", "--limit", "0")
+    assert run.returncode == command.NOT_MEASURED
+    assert run.stdout.count("not reached: out of time") == 4
+
+
 @pytest.mark.parametrize("options", [["--bench", "("], ["--threshold", "0.9"]])
 def test_wrong_options(options: list[str]) -> None:
     run = _gate("HEAD", "HEAD", *options)
