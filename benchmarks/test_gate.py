@@ -2,15 +2,17 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.gate import __main__ as command
-from benchmarks.gate import checkout, comparison, tables
+from benchmarks.gate import checkout, comparison, plants, tables
 from benchmarks.gate.accepted import accepted, reason
 from benchmarks.gate.comparison import Result
 from benchmarks.gate.process import WorkerFailed
@@ -177,6 +179,21 @@ def test_what_is_tracked() -> None:
     assert {one.name for one in quick} < set(names)
     for word in ("max", "avg", "L2", "backward", "import", "first_call", "cold_compile", "peakmem"):
         assert any(word in name for name in names), word
+
+
+@pytest.mark.parametrize("plant", plants.PLANTS)
+def test_what_the_proof_plants_takes_root(plant: Callable[[Path], None], tmp_path: Path) -> None:
+    package = Path(__file__).parent.parent / "numpool"
+    planted = tmp_path / "numpool"
+    shutil.copytree(package, planted, ignore=shutil.ignore_patterns("__pycache__"))
+    plant(planted)
+    changed = [
+        path
+        for path in planted.rglob("*.py")
+        if path.read_text() != (package / path.relative_to(planted)).read_text()
+    ]
+    (path,) = changed
+    compile(path.read_text(), path.name, "exec")
 
 
 def _gate(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:

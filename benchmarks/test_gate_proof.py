@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gate import plants
+
 pytestmark = [pytest.mark.slow, pytest.mark.proof, pytest.mark.timeout(3600)]
 
 _ROOT = Path(__file__).parent.parent
@@ -24,57 +26,6 @@ _SETTINGS = [
     r"|import|first_call)",
 ]
 _LOAD = "import numpy; a = numpy.ones(2**22)\nwhile True: a.copy()"
-
-
-def _slow_kernels(package: Path) -> None:
-    """Each kernel does three tenths of its tasks twice."""
-    launch = package / "_cpu" / "launch.py"
-    text = launch.read_text()
-    serial = "    return call_walk(\n"
-    parallel = "        if call_walk(kernel, (plan, source, other, out, extra, first, last))"
-    assert text.count(serial) == 1 and text.count(parallel) == 1
-    again = "call_walk(kernel, (plan, {}, {}, {} + ({} - {}) * 3 // 10))\n"
-    arrays = "_data(source), _data(other), _data(out), _data(extra)"
-    text = text.replace(serial, "    " + again.format(arrays, 0, 0, "tasks", 0) + serial)
-    arrays = "source, other, out, extra"
-    again = again.format(arrays, "first", "first", "last", "first")
-    launch.write_text(text.replace(parallel, "        " + again + parallel))
-
-
-def _slow_wrapper(package: Path) -> None:
-    """A call costs 3 us more."""
-    _append(
-        package,
-        "from time import perf_counter_ns as _now",
-        "_max_pool = max_pool",
-        "def max_pool(*arguments, **options):",
-        "    end = _now() + 3000",
-        "    while _now() < end:",
-        "        pass",
-        "    return _max_pool(*arguments, **options)",
-    )
-
-
-def _slow_import(package: Path) -> None:
-    """The import takes 100 ms more."""
-    _append(package, "import time as _time", "_time.sleep(0.1)")
-
-
-def _one_more_output(package: Path) -> None:
-    """At its peak, the memory holds one more output."""
-    _append(
-        package,
-        "_avg_pool = avg_pool",
-        "def avg_pool(*arguments, **options):",
-        "    result = _avg_pool(*arguments, **options)",
-        "    result.copy()",
-        "    return result",
-    )
-
-
-def _append(package: Path, *lines: str) -> None:
-    with (package / "__init__.py").open("a") as file:
-        file.write("\n".join(("", *lines, "")))
 
 
 def _git(repository: Path, *arguments: str) -> None:
@@ -118,12 +69,12 @@ def _gate(repository: Path, base: str, head: str, *options: str) -> tuple[int, d
     ("plant", "names"),
     [
         (
-            _slow_kernels,
+            plants.slow_kernels,
             ["max 16x64x112x112 k3 s2 p1", "avg backward 16x64x112x112 k3 s2 p1"],
         ),
-        (_slow_wrapper, ["max 28x28 k2 s2 1000 calls"]),
-        (_slow_import, ["import"]),
-        (_one_more_output, ["peakmem avg 16x64x112x112 k3 s2 p1"]),
+        (plants.slow_wrapper, ["max 28x28 k2 s2 1000 calls"]),
+        (plants.slow_import, ["import"]),
+        (plants.one_more_output, ["peakmem avg 16x64x112x112 k3 s2 p1"]),
     ],
 )
 def test_a_slowdown_is_found_and_named(
@@ -138,9 +89,9 @@ def test_a_slowdown_is_found_and_named(
     slower = [name for name, entry in found.items() if entry["verdict"] == "slower"]
     assert set(names) <= set(slower), slower
     # What the plant does not touch is not blamed.
-    operator = {"_slow_wrapper": "max", "_one_more_output": "avg"}.get(branch, "")
+    operator = {"slow_wrapper": "max", "one_more_output": "avg"}.get(branch, "")
     assert all(operator in name for name in slower), slower
-    if branch == "_slow_import":
+    if branch == "slow_import":
         assert slower == ["import"]
 
 
