@@ -6,7 +6,6 @@ kept, so that the next call of its kind costs a few microseconds.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,7 +18,7 @@ from numpool import _rules
 from numpool._cpu import launch
 from numpool._passes import in_two_passes
 from numpool._planes import planned
-from numpool._plans import Divisor, Plan, Rows, index_codes, walk_plan
+from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
 from numpool._views import FLOATS, INTEGERS, View, as_array, as_output, overlap
 from numpool._windows import Windows, windows_of
@@ -179,6 +178,12 @@ def pool(
         windows = windows_of(x.shape, rank, *arguments)
         rule = _rules.FORWARD[operator](x.dtype, windows, *options)
         results = Results(windows.shape, rule.dtype, rule.indices)
+        if (
+            rule.indices is not None
+            and rule.indices.kind == "u"
+            and windows.taps > _rules.MOST_CODES
+        ):
+            return _offsets_by_positions(x, rank, arguments, windows, results, out)
         outputs = results.like(x) if out is None else results.checked(out)
         call = Call(given, _forward_plan(x, windows, rule, *outputs), results)
         _keep(key, call)
@@ -195,6 +200,25 @@ def pool(
     if out is not None:
         return out
     return outputs if call.results.indices is not None else outputs[0]
+
+
+def _offsets_by_positions(
+    x: np.ndarray,
+    rank: int | None,
+    arguments: tuple,
+    windows: Windows,
+    results: Results,
+    out: Any,
+) -> Any:
+    """Max with offsets in windows of more taps than kernels count."""
+    if out is not None:
+        results.checked(out)
+    values, positions = pool("max", x, rank, arguments, (True,), None)
+    offsets = offsets_of(positions, windows)
+    if out is None:
+        return values, offsets
+    out[0][...], out[1][...] = values, offsets
+    return out
 
 
 def _forward_plan(
@@ -431,8 +455,8 @@ def _to_arg_max(
     if call is not None:
         return _scatter(call.plan, grad_output, indices_of(x, "offset"), call.results.like(x)[0])
     gradient, array, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
-    # Offsets are less to write and to read; a window of more taps than they count has none.
-    small = math.prod(w.kernel for w in windows.windows) <= _rules.MOST_OFFSETS
+    # Offsets are less to write and to read.
+    small = windows.taps <= _rules.MOST_CODES
     indices = indices_of(array, "offset" if small else True)
     plan = _scatter_plan(gradient, array, windows, indices, result)
     if small and gradient is grad_output and array is x:

@@ -174,6 +174,21 @@ def position_steps(windows: Windows) -> dict[int, tuple[int, int]]:
     return steps
 
 
+def offsets_of(positions: np.ndarray, windows: Windows) -> np.ndarray:
+    """The taps at some positions as offsets in their windows, in 64 bits; -1 is no tap."""
+    offsets = np.zeros_like(positions, np.uint64)
+    steps, rest = position_steps(windows), positions
+    for axis, window in zip(reversed(windows.axes), reversed(windows.windows), strict=True):
+        rest, place = np.divmod(rest, max(window.length, 1))
+        along = [1] * positions.ndim
+        along[axis] = window.outputs
+        starts = (np.arange(window.outputs) * window.stride - window.before).reshape(along)
+        taps = ((place - starts) // window.dilation).astype(np.uint64)
+        offsets += taps * np.uint64(steps[axis][1] % 2**64)
+    offsets[positions < 0] = np.iinfo(np.uint64).max
+    return offsets
+
+
 class Codes(NamedTuple):
     """How the indices of an arg-max are counted: what a tap, and an output's place, add along
     (depth, row, column); the index of the first tap of the first window.

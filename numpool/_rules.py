@@ -109,21 +109,20 @@ def _computed_max(x: np.dtype) -> np.dtype:
     return np.dtype(np.uint8) if x == np.bool_ else x
 
 
-# As many taps of a window have offsets: as far as codes reach (_cpu/loops.py).
-MOST_OFFSETS = 2**62
+# Kernels count as many taps of a window: see _cpu/loops.py.
+MOST_CODES = 2**62
 
 
 def offset_dtype(windows: Windows) -> np.dtype:
     """The smallest unsigned type for the offsets of a window and, above them, the marker of no
     data.
     """
-    taps = math.prod(w.kernel for w in windows.windows)
-    for kind in (np.uint8, np.uint16, np.uint32):
-        if taps <= np.iinfo(kind).max:
+    for kind in (np.uint8, np.uint16, np.uint32, np.uint64):
+        if windows.taps <= np.iinfo(kind).max:
             return np.dtype(kind)
-    if taps <= MOST_OFFSETS:
-        return np.dtype(np.uint64)
-    raise ValueError(f"kernel_size has too many taps for offsets: {taps} are more than 2**62")
+    raise ValueError(
+        f"kernel_size has too many taps for offsets of 64 bits: {windows.taps} for each window"
+    )
 
 
 def _rows(x: np.dtype, computed: np.dtype, store: tuple, lines: tuple) -> Rows:
@@ -142,7 +141,7 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
                 f'return_indices must be True, False or "offset", got {return_indices!r}'
             )
         indices = offset_dtype(windows)
-        codes = math.prod(w.kernel for w in windows.windows)
+        codes = windows.taps
     elif as_flag("return_indices", return_indices):
         indices = np.dtype(np.int64)
         # From the first tap of a window to its last, padding included.
@@ -181,7 +180,7 @@ def _avg(
 ) -> Forward:
     result = _result_dtype(dtype, x, INTEGERS + FLOATS, "a floating point or integer dtype")
     by = divisor(count_include_pad, divisor_override)
-    sums = _exact_sums(x, math.prod(w.kernel for w in windows.windows))
+    sums = _exact_sums(x, windows.taps)
     if sums is not None:
         # An 8-bit quotient of such integers lies 1/512 off a half or is one: float32 tells.
         quotient = _FLOAT32 if sums.itemsize == 2 and by.override is None else _FLOAT64

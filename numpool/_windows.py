@@ -179,6 +179,11 @@ class Windows(NamedTuple):
     windows: tuple[Axis, ...]
     shape: tuple[int, ...]
 
+    @property
+    def taps(self) -> int:
+        """The taps of a window, in the padding too."""
+        return math.prod(w.kernel for w in self.windows)
+
 
 # Sequences of ints to Python, but nobody's idea of kernel sizes.
 _BYTES = (str, bytes, bytearray, memoryview)

@@ -169,6 +169,24 @@ def test_by_hand(op, x, arguments, expected):
     np.testing.assert_array_equal(fixed(np.array(x), **arguments), result)
 
 
+@pytest.mark.parametrize("before", [(0, 0), (10**10 - 2, 0), (10**10 - 2, 10**9 - 2)])
+def test_offsets_beyond_what_kernels_count(before):
+    kernel = (10**10, 10**9)
+    padding = [(b, k - 2 - b) for b, k in zip(before, kernel, strict=True)]
+    x = np.array([[[1, 2], [4, 3]], [[0, 0], [0, 7]]], np.int16)
+    out = np.zeros((2, 1, 1), np.int16), np.zeros((2, 1, 1), np.uint64)
+    values, offsets = numpool.max_pool(x, kernel, padding=padding, return_indices="offset", out=out)
+    assert values is out[0]
+    assert offsets is out[1]
+    assert values.ravel().tolist() == [4, 7]
+    places = [(1, 0), (1, 1)]
+    expected = [(h + before[0]) * 10**9 + w + before[1] for h, w in places]
+    assert offsets.ravel().tolist() == expected
+    again = numpool.max_pool(x, kernel, padding=padding, return_indices="offset")
+    assert again[1].dtype == np.uint64
+    assert again[1].ravel().tolist() == expected
+
+
 def oracle_rank(x, arguments):
     axis = arguments.get("axis")
     return len(oracle.window_axes(np.ndim(x), arguments["kernel_size"], axis, None))
