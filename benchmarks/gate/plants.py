@@ -8,7 +8,7 @@ _RUN = re.compile(r"^( *).*call_walk\(kernel, \((.*), ([^,()]+), ([^,()]+)\)\).*
 
 
 def slow_kernels(package: Path) -> None:
-    """Each kernel does three tenths of its tasks twice."""
+    """Each kernel does three tenths of its tasks twice; in the caches, that may cost less."""
     launch = package / "_cpu" / "launch.py"
     text, count = _RUN.subn(_again, launch.read_text())
     if count != 2:
