@@ -276,7 +276,6 @@ VOLUME_K2 = Setting("volumes", (16, 64, 64, 64), (2, 6, 8, 10), 2, 2)
 VOLUME_K3 = Setting("volumes", (16, 64, 64, 64), (2, 7, 7, 9), 3, 2, 1)
 SCAN = Setting("volumes", (512, 512, 512), (6, 8, 10), 2, 2)
 VOLUME_256 = Setting("volumes", (256, 256, 256), (7, 8, 9), 3, 1, 1)
-VOLUME_256_K2 = VOLUME_256._replace(kernel_size=2, stride=2, padding=0)
 
 SERIES_K5 = Setting("signals", (64, 1_000_000), (3, 50), 5, 1)
 SERIES_K160 = Setting("signals", (64, 1_000_000), (3, 480), 160, 160)

@@ -20,6 +20,7 @@ from numpool._passes import in_two_passes
 from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
+from numpool._tap_plans import taps_plan
 from numpool._views import FLOATS, INTEGERS, View, as_array, as_output, overlap
 from numpool._windows import Windows, windows_of
 
@@ -236,6 +237,9 @@ def _forward_plan(
         codes = None
         if indices is not None:
             codes = index_codes(view, windows, indices.dtype.kind == "u")
+            by_taps = taps_plan(view, rule.rows.taps, codes, tasks) if rule.rows.taps else None
+            if by_taps is not None:
+                return by_taps
         walk = (rule.computed, view, rule.rows, rule.divisor, rule.numbers)
         separate = in_two_passes(*walk, codes) if tasks > 1 else None
         return separate or walk_plan(*walk, codes=codes, tasks=tasks)

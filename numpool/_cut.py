@@ -17,8 +17,6 @@ _BATCH_BYTES = 32768
 # A tile over whose rows windows slide fits the second-level cache; its rows start at cache lines.
 _TILE_BYTES = 524288
 _TILE_STEP = 16
-# Small planes that are worked on together.
-_GROUP_BYTES = 16384
 # Lines of fewer elements are worse than one long line that holds all of them.
 _NARROW = 64
 _FLAT = 512
@@ -37,9 +35,7 @@ class Cut(NamedTuple):
     """How the work is cut and done: see the fields of the same names in _cpu/plan.py."""
 
     slide_rows: bool
-    slide_columns: bool
     flat: bool
-    group: int
     bands: int
     band_rows: int
     tiles: int
@@ -64,6 +60,13 @@ class Cut(NamedTuple):
     level_size: int
     core_size: int
     fold_columns: int
+
+    @property
+    def walk(self) -> str:
+        """The kernel that does it."""
+        if self.fold_columns:
+            return "walk_long_windows"
+        return "walk_strips" if self.slide_rows else "walk"
 
 
 def most_taps(axis: Axis) -> int:
@@ -227,16 +230,13 @@ def cut_walk(
             least = max(least, _BAND_REACHES * row.reach // row.stride)
         bands = max(1, min(-(-tasks // pieces), row.outputs // least))
     band_rows = -(-row.outputs // bands)
-    strips, lines, group = _Strips(*[0] * 6), band_rows, 1
+    strips, lines = _Strips(*[0] * 6), band_rows
     if slide_rows:
         strips = _cut_strips(row, band_rows, budget // result_pitch)
         lines = (strips.strip_rows - 1) * row.stride + row.reach
         if flat:
             band_rows = strips.strip_rows
-            if band_rows >= row.outputs:
-                group = min(_GROUP_BYTES // (lines * pitch * itemsize), pieces // tasks, items)
-                group = max(group, 1)
-    batch_rows = group * lines
+    batch_rows = lines
     if not (flat and slide_rows):
         batch_rows = max(1, min(lines, _BATCH_BYTES // (max(pitch, spread_pitch) * itemsize)))
 
@@ -270,9 +270,7 @@ def cut_walk(
     leaves = _leaves(*taps)
     return Cut(
         slide_rows=slide_rows,
-        slide_columns=slide,
         flat=flat,
-        group=group,
         bands=-(-row.outputs // band_rows),
         band_rows=band_rows,
         tiles=tiles,

@@ -50,17 +50,21 @@ def add(a, b):
     return a + b
 
 
+def is_larger(a, b):
+    """Whether b is larger than a: NaN is above every number, and equals NaN.
+
+    Bitwise operators, since `and` and `or` would become branches.
+    """
+    return (b > a) | ((b != b) & (a == a))
+
+
 def prefers_second(a, i, b, j):
     """Whether of (value a at position i) and (b at j) the second is the arg-max.
 
     The larger value wins, NaN above all; of equal ones that at the lower position.
-
-    Bitwise operators, since `and` and `or` would become branches.
     """
-    a_nan = a != a
-    b_nan = b != b
-    tie = (a == b) | (a_nan & b_nan)
-    return (b > a) | (b_nan & (a == a)) | (tie & (j < i))
+    tie = (a == b) | ((a != a) & (b != b))
+    return is_larger(a, b) | (tie & (j < i))
 
 
 # Value and code of an arg-max in one int64, whose larger one is the arg-max: the value's key above,
@@ -100,12 +104,13 @@ def larger_packed(a, b):
 # ---------------------------------------------------------------- Lp
 
 
-def lift_lp(magnitude, raised):
-    """|x| ** p of a float64, or |x| for p = inf: the magnitude as `_powers` raised it.
+def lift_lp(magnitude, raised, smallest):
+    """|x| ** p, or |x| for p = inf: the magnitude as `_powers` raised it.
 
-    Never 0 where x is not: a sum of 0 is one of zeros, and not of powers that are too small.
+    Never 0 where x is not, but the type's `smallest` number: a sum of 0 is one of zeros, and not of
+    powers that are too small.
     """
-    return 5e-324 if (raised == 0.0) & (magnitude != 0.0) else raised
+    return smallest if (raised == 0.0) & (magnitude != 0.0) else raised
 
 
 def finish_lp(root):

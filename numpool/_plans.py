@@ -21,6 +21,8 @@ from numpool._windows import Axis, Windows
 # Below this many bytes of work, starting threads costs more than it gains.
 PARALLEL_BYTES = 1 << 17
 
+AXES = ("depth", "row", "column")
+
 
 class Plan(NamedTuple):
     """A plan, ready to run: `record` is what the kernel reads, `tables` keeps its tables alive."""
@@ -57,7 +59,8 @@ class Rows(NamedTuple):
 
     `load` is None where source rows go to the line kernel as they are, `store` where results are
     lines as they are. `source` is the dtype of rows that the line kernel takes, if any. `pairs`:
-    accumulators are pairs of a value and a code.
+    accumulators are pairs of a value and a code. `taps` is the walk that does the same tap by tap,
+    if there is one.
     """
 
     load: tuple | None
@@ -65,6 +68,7 @@ class Rows(NamedTuple):
     lines: tuple
     source: np.dtype | None = None
     pairs: bool = False
+    taps: tuple | None = None
 
 
 def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
@@ -74,7 +78,7 @@ def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
     return along and (channels == 1 or view.channels.strides[operand] == dtype.itemsize)
 
 
-class _Builder:
+class Builder:
     """A plan in the making: the record, and the tables whose addresses it holds."""
 
     def __init__(self, view: View) -> None:
@@ -114,6 +118,12 @@ class _Builder:
         entry["inverse"] = pow(walked.dilation, -1, phases.every) if phases.mixed else 0
         entry["fewer"] = phases.taps // phases.every if phases.taps % phases.every else 0
 
+    def codes(self, codes: Codes) -> None:
+        for i, name in enumerate(AXES):
+            self.record[name]["code"] = codes.taps[i]
+            self.record[f"{name}_window"]["index_step"] = codes.outputs[i]
+        self.set(index_base=codes.base)
+
     def windows(self, view: View, divisor: Divisor) -> None:
         """The forward windows, for what looks at single taps."""
         for name, dimension in (
@@ -142,6 +152,9 @@ class _Builder:
                 self.set(**{name: library.address(*function)})
         if self.record["spread_pitch"]:
             self.set(spread=library.address("spread", rows.lines[1]))
+        return self.plan(kernel, tasks, work)
+
+    def plan(self, kernel: tuple, tasks: int, work: int) -> Plan:
         return Plan(
             library.address(*kernel),
             self.record,
@@ -239,7 +252,7 @@ def walk_plan(
     `tasks`, if it is large enough; with `volumes`, each of its items is.
     `depth_done`: the source holds the windows along depth, each at its output's place.
     """
-    builder = _Builder(view)
+    builder = Builder(view)
     forward = (view.depth.window, view.rows.window, view.columns.window)
     axes = [a.adjoint() if backward else a.trimmed() for a in forward]
     depth, row, column = axes
@@ -264,7 +277,7 @@ def walk_plan(
     same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
     out_rows = same and _dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
     repeated = depth.phases.repeats or row.phases.repeats
-    out_lines = out_rows and cut.slide_columns and not repeated
+    out_lines = out_rows and not cut.fold_columns and not repeated
     if cut.flat:
         # Of a line of rows, the results are a line of rows only if there is nothing between them.
         pitch = cut.spread_pitch or cut.result_pitch
@@ -283,11 +296,10 @@ def walk_plan(
         and view.rows.strides[0] % dtype.itemsize == 0
         and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * dtype.itemsize)
     )
-    for i, (name, axis) in enumerate((("depth", depth), ("row", row), ("column", column))):
+    for name, axis in zip(AXES, (depth, row, column), strict=True):
         builder.axis(name, axis)
-        if codes is not None:
-            builder.record[name]["code"] = codes.taps[i]
-            builder.record[f"{name}_window"]["index_step"] = codes.outputs[i]
+    if codes is not None:
+        builder.codes(codes)
     builder.windows(view, divisor)
     builder.set(
         items=items,
@@ -297,7 +309,6 @@ def walk_plan(
         pairs=rows.pairs,
         source_lines=source_lines,
         out_lines=out_lines,
-        index_base=codes.base if codes is not None else 0,
         **cut._asdict(),
         **numbers,
     )
@@ -305,10 +316,8 @@ def walk_plan(
         rows = rows._replace(load=None)
     if out_rows:
         rows = rows._replace(store=None)
-    groups = -(-items // cut.group)
-    count = groups * depth.places * cut.bands * cut.tiles * cut.blocks
+    count = items * depth.places * cut.bands * cut.tiles * cut.blocks
     taps = max(most_taps(depth) * most_taps(row), 1)
     outputs = items * depth.outputs * row.outputs * column.outputs * channels
     work = outputs * taps * dtype.itemsize
-    kernel = ("walk" if cut.slide_columns else "walk_long_windows",)
-    return builder.finished(kernel, rows, count, work)
+    return builder.finished((cut.walk,), rows, count, work)

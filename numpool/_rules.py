@@ -149,23 +149,28 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     else:
         rows = _rows(x, computed, ("store", computed.name, stored), ("max", computed.name))
         return Forward(computed, x, None, rows, Divisor(), {})
-    if x.itemsize <= 4 and codes < NO_TAP:
-        rows = Rows(
-            ("load_packed", x.name), ("store_packed", x.name, indices.name), ("argmax", x.name), x
-        )
+    store: tuple
+    few = codes < NO_TAP
+    # As vectors, float16 is for CPUs that have an instruction for it.
+    by_taps = few and x != np.float16
+    taps = ("argmax_by_taps", x.name, indices.name) if by_taps else None
+    if x.itemsize <= 4 and few:
+        store = ("store_packed", x.name, indices.name)
+        rows = Rows(("load_packed", x.name), store, ("argmax", x.name), x, taps=taps)
         return Forward(np.dtype(np.int64), x, indices, rows, Divisor(), {})
     # Lanes as wide as codes of any number of taps.
     wide = np.float64 if x.kind == "f" else np.int64
     lanes = np.dtype(wide) if np.can_cast(computed, wide) else computed
     store = ("store_pairs", lanes.name, stored, indices.name)
     rows = _rows(x, lanes, store, ("argmax_of_pairs", lanes.name))
-    return Forward(lanes, x, indices, rows._replace(pairs=True), Divisor(), {})
+    rows = rows._replace(pairs=True, taps=taps)
+    return Forward(lanes, x, indices, rows, Divisor(), {})
 
 
 def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
     """The largest |x| and its position: where the gradient of the L-inf norm goes."""
     rule = _max(x, windows, True)
-    rows = rule.rows
+    rows = rule.rows._replace(taps=None)
     if rows.pairs:
         powers = ("load_power", x.name, rule.computed.name, "itself")
         rows = rows._replace(load=powers, source=None)
@@ -202,8 +207,11 @@ def power_form(exponent: Fraction, *dtypes: np.dtype) -> str:
     return FORMS.get(exponent, "short_power" if short else "power")
 
 
-# Forms of powers that are the same for every exponent that takes them.
+# Forms of powers that are the same for every exponent that takes them. Sums of the first two are
+# taken in float32 where all else is: only of norms below 1e-18 or above 1e19 it loses them, which
+# are then taken again. Of cubes it would be those below 1e-12.
 _EXPONENT_FREE = ("itself", "square", "cube")
+_SHORT = ("itself", "square")
 
 
 def _lp(
@@ -224,8 +232,7 @@ def _lp(
         lift = power_form(Fraction(p), x, needed or result)
         root = power_form(1 / Fraction(p), x, needed or result)
     own = x.char in "fd" and result == x and scale == 0.0
-    # Sums of float32 may exceed float32 only where the result does; see store_root.
-    computed = x if own and lift == "itself" else _FLOAT64
+    computed = x if own and lift in _SHORT else _FLOAT64
     store: tuple = ("store_root", x.name, result.name, computed.name, root)
     lines: tuple = ("max" if p == math.inf else "sum", computed.name)
     source = None
@@ -235,7 +242,9 @@ def _lp(
         if p == math.inf:
             store = ("store", computed.name, result.name)
         elif computed == _FLOAT32:
-            numbers["low"], numbers["high"] = 0.0, 2.0**126
+            # What a power loses as a subnormal number is then no part of the sum.
+            numbers["low"] = 0.0 if lift == "itself" else windows.taps * 2.0**-123
+            numbers["high"] = 2.0**126
     rows = Rows(("load_power", x.name, computed.name, lift), store, lines, source)
     return Forward(computed, result, None, rows, Divisor(), numbers)
 

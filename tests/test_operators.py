@@ -41,7 +41,8 @@ def raised(x, exact):
 def lifted(x, p):
     """What a tap adds to its window's sum."""
     magnitude = abs(double(x))
-    return operators.lift_lp(magnitude, magnitude if p == INF else raised(magnitude, Fraction(p)))
+    power = magnitude if p == INF else raised(magnitude, Fraction(p))
+    return operators.lift_lp(magnitude, power, 5e-324)
 
 
 def norm(total, p):

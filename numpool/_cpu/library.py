@@ -13,6 +13,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from numpool._cpu import (
     arg_rows,
+    arg_taps,
     compiling,
     launch,
     lines,
@@ -25,6 +26,8 @@ from numpool._cpu import (
     scatter_lines,
     scatter_taps,
     spread,
+    strips,
+    vectors,
     walk,
 )
 from numpool._cpu.cache import KernelCache
@@ -45,15 +48,25 @@ def _computed(dtype: str) -> Any:
 
 def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Callable:
     computed = _computed(dtype)
-    identity = computed(_lowest(np.dtype(dtype)) if overlap else 0)
-    combine_two = getattr(rows.scalar, combine)
-    return lines.make_lines(combine_two, identity, computed, overlap, pairs=pairs)
+    identity = _lowest(np.dtype(dtype)) if overlap else 0
+    reduce_run = None
+    if not pairs:
+        reduce_run = vectors.make_reduce_run(getattr(vectors, combine), identity, computed)
+    return lines.make_lines(
+        getattr(rows.scalar, combine),
+        computed(identity),
+        computed,
+        overlap,
+        pairs=pairs,
+        reduce_run=reduce_run,
+    )
 
 
 def _converting(combine: str, dtype: str, source: str, form: str | None = None) -> Callable:
     """Lines of accumulators made from source rows on the way: converted, or powers."""
     computed = _computed(dtype)
     lift = rows.lifter(source, computed, form)
+    reduce_run = vectors.make_reduce_run(getattr(vectors, combine), 0, computed)
     return lines.make_lines(
         getattr(rows.scalar, combine),
         computed(0),
@@ -61,6 +74,7 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
         combine == "larger",
         source=rows.stored_type(source),
         convert=inline(lambda value, code: lift(value)),
+        reduce_run=reduce_run,
     )
 
 
@@ -81,11 +95,13 @@ def _packing(source: str, form: str | None = None) -> Callable:
 # and options.
 _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "walk": (lambda: walk.walk, WALK_SIGNATURE),
+    "walk_strips": (lambda: strips.walk_strips, WALK_SIGNATURE),
     "walk_long_windows": (lambda: long_windows.walk_long_windows, WALK_SIGNATURE),
     "walk_planes": (lambda: planes.walk_planes, WALK_SIGNATURE),
     "max": (lambda d: _lines("larger", True, d), lines.SIGNATURE),
     "argmax": (_packing, lines.SIGNATURE),
     "argmax_of_pairs": (lambda d: _lines("prefers_second", True, d, True), lines.SIGNATURE),
+    "argmax_by_taps": (arg_taps.make_walk_arg_taps, WALK_SIGNATURE),
     "sum": (lambda d: _lines("add", False, d), lines.SIGNATURE),
     "sum_of": (lambda *names: _converting("add", *names), lines.SIGNATURE),
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),

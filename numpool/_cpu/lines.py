@@ -75,12 +75,22 @@ def make_fold(lifts, dtype, source):
 
 
 def make_lines(
-    combine, identity, dtype, overlap, *, pairs=False, packed=False, source=None, convert=None
+    combine,
+    identity,
+    dtype,
+    overlap,
+    *,
+    pairs=False,
+    packed=False,
+    source=None,
+    convert=None,
+    reduce_run=None,
 ):
     """The kernel for an operator that computes in a numba type, on plain values, pairs or packed
     values.
 
-    Elements of rows of type `source` become accumulators by `convert`, if they are not.
+    Elements of rows of type `source` become accumulators by `convert`, if they are not. Plain
+    values may have a `reduce_run`: see vectors.py.
     """
     if pairs:
         loops, lifts = pair_loops(combine, identity, dtype)
@@ -91,7 +101,8 @@ def make_lines(
         if convert is not None:
             lift = make_fold(lifts, dtype, source)
     fill, into = loops[0], loops[4]
-    window_line, slide_line, extend, reduce = make_windowing(loops, overlap, dtype)
+    windowing = make_windowing(loops, overlap, dtype, combine, reduce_run)
+    window_line, slide_line, extend, reduce = windowing
     itemsize = itemsize_of(dtype)
 
     def lines(operation, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o):  # noqa: E741

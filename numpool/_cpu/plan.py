@@ -11,7 +11,8 @@ import numpy as np
 OPERANDS = ("source", "other", "out", "extra")
 
 
-def _integers(*names: str) -> list[tuple[str, type]]:
+def integers(*names: str) -> list[tuple[str, type]]:
+    """Fields of a record."""
     return [(name, np.int64) for name in names]
 
 
@@ -20,31 +21,31 @@ def _floats(*names: str) -> list[tuple[str, type]]:
 
 
 # The strides of an operand.
-STRIDES = np.dtype(_integers("depth", "row", "column", "channel"))
+STRIDES = np.dtype(integers("depth", "row", "column", "channel"))
 
 # The windows along an axis as they are walked, which in a backward pass is from the input's side.
 AXIS = np.dtype(
-    _integers("outputs", "length", "kernel", "stride", "dilation", "before")
+    integers("outputs", "length", "kernel", "stride", "dilation", "before")
     # Places and phases are those of _windows.Phases: forward, a place is an output. How many places
     # there are, and the first. Those in [regular_first, regular_last) hold all their taps: `kernel`
     # or, in some phases, `fewer`.
-    + _integers("places", "first_place", "regular_first", "regular_last", "fewer")
-    + _integers("period", "phases", "wide", "origin", "mixed")
+    + integers("places", "first_place", "regular_first", "regular_last", "fewer")
+    + integers("period", "phases", "wide", "origin", "mixed")
     # The taps of the forward window and their distance; every how many of them stand at the same
     # place of a period, and dilation's inverse modulo that.
-    + _integers("taps", "tap_step", "every", "inverse")
+    + integers("taps", "tap_step", "every", "inverse")
     # What a tap adds to the code of an arg-max: see loops.py.
-    + _integers("code")
+    + integers("code")
 )
 
 # The windows along an axis as the forward pass has them, for what looks at single taps.
 WINDOW = np.dtype(
-    _integers("length", "kernel", "stride", "dilation", "before", "after", "outputs")
+    integers("length", "kernel", "stride", "dilation", "before", "after", "outputs")
     # What an output's place along the axis adds to its index.
-    + _integers("index_step")
+    + integers("index_step")
     # Outputs in [divided_first, divided_last) have the share `divisor` in what an average divides
     # by; for the others, taps are counted.
-    + _integers("count_include_pad", "divided_first", "divided_last")
+    + integers("count_include_pad", "divided_first", "divided_last")
     + _floats("divisor")
 )
 
@@ -56,30 +57,30 @@ PLAN = np.dtype(
     + [(f"{axis}_window", WINDOW) for axis in _AXES]
     # Addresses of the line kernel, of the row functions, 0 where rows are used as they are, and of
     # what spreads windows over columns, if they are: see lines.py, rows.py and spread.py.
-    + _integers("lines", "load", "store", "spread")
+    + integers("lines", "load", "store", "spread")
     # Items are counted over the batch axes: address of a table of (size, stride of each operand),
     # and its length.
-    + _integers("batch", "batch_axes")
-    # How the work is cut: a task is a group of items, an output depth, a band of output rows, a
-    # tile of output columns and a block of channels.
-    + _integers("items", "group", "channels", "bands", "band_rows", "tiles", "tile_columns")
-    + _integers("blocks", "block_channels")
+    + integers("batch", "batch_axes")
+    # How the work is cut: a task is an item, an output depth, a band of output rows, a tile of
+    # output columns and a block of channels.
+    + integers("items", "channels", "bands", "band_rows", "tiles", "tile_columns")
+    + integers("blocks", "block_channels")
     # Of a band over whose rows windows slide: the rows of a strip, and those of a group, which are
     # `group_step` lines from the next. Its core is a number of sums of so many rows, and a rest.
-    + _integers("strip_rows", "row_group", "group_step", "core_sums", "core_rows", "core_rest")
-    # How a task is done (see walk.py): whether windows slide along rows and along columns or are
-    # folded one by one, whether the rows of a tile are one line, whether source rows are lines, and
-    # whether results go straight to `out`.
-    + _integers("slide_rows", "slide_columns", "flat", "source_lines", "out_lines")
+    + integers("strip_rows", "row_group", "group_step", "core_sums", "core_rows", "core_rest")
+    # How a task is done (see walk.py): whether windows slide over rows or are folded one by one,
+    # whether the rows of a tile are one line, whether source rows are lines, and whether results go
+    # straight to `out`.
+    + integers("slide_rows", "flat", "source_lines", "out_lines")
     # Accumulators: bytes of one, whether they have codes, and these behind them.
-    + _integers("itemsize", "coded", "pairs")
+    + integers("itemsize", "coded", "pairs")
     # Buffers, in accumulators: rows that are laid out at a time, the pitches of laid out, of
     # windowed and of spread rows, sizes of buffers, and how many columns are folded at once.
-    + _integers("batch_rows", "pitch", "result_pitch", "spread_pitch")
-    + _integers("laid_size", "result_size", "slid_size", "spare_size", "loaded_size", "level_size")
-    + _integers("core_size", "fold_columns")
+    + integers("batch_rows", "pitch", "result_pitch", "spread_pitch")
+    + integers("laid_size", "result_size", "slid_size", "spare_size", "loaded_size", "level_size")
+    + integers("core_size", "fold_columns")
     # Indices: of the first tap of the first window.
-    + _integers("index_base")
+    + integers("index_base")
     # Lp's numbers: see _operators.py and _rules.py.
     + _floats("p", "inverse", "correction", "exponent", "low", "high", "scale")
 )

@@ -15,35 +15,29 @@ from numba import types
 from numba.extending import intrinsic
 
 from numpool._cpu.memory import address_of, array_at, call_walk, function, keep, read, write
+from numpool._cpu.plan import OPERANDS, integers
 from numpool._cpu.tiles import item_addresses
 
 # Rows and columns of a tile that is transposed in registers.
 TILE = 8
-# How an operand is moved.
-UNUSED, INTO, BACK = range(3)
-
-OPERANDS = ("source", "other", "out", "extra")
-
-
-def _integers(*names: str) -> list[tuple[str, type]]:
-    return [(name, np.int64) for name in names]
-
+# How an operand is moved, 0 if it is not there.
+INTO, BACK = 1, 2
 
 # Whether and which way it is moved, bytes of an element, where its block lies in the buffer; bytes
 # from a plane to the next, and sizes and strides of what a plane has inside.
 MOVED = np.dtype(
-    _integers("moved", "width", "at", "plane")
-    + _integers("depths", "depth", "rows", "row", "columns", "column")
+    integers("moved", "width", "at", "plane")
+    + integers("depths", "depth", "rows", "row", "columns", "column")
 )
 
 PLANES = np.dtype(
     [(operand, MOVED) for operand in OPERANDS]
     # Addresses of the walk and of its plan, and how many tasks it has for a block.
-    + _integers("walk", "plan", "tasks")
+    + integers("walk", "plan", "tasks")
     # Planes along the innermost batch axis, how many are a block, in how many blocks; the other
     # batch axes as a table of (size, stride of each operand), innermost first.
-    + _integers("planes", "block", "blocks", "batch", "batch_axes")
-    + _integers("buffer_size")
+    + integers("planes", "block", "blocks", "batch", "batch_axes")
+    + integers("buffer_size")
 )
 
 PLANES_TYPE = numba.from_dtype(PLANES)

@@ -64,6 +64,12 @@ def writer(dtype, computed):
     return inline(lambda value: stored(value))
 
 
+def smallest_of(computed):
+    """The smallest number above 0 of a numba type."""
+    dtype = np.dtype(computed.name)
+    return computed(np.finfo(dtype).smallest_subnormal if dtype.kind == "f" else 1)
+
+
 def lifter(dtype, computed, form):
     """A function that turns a stored element of `dtype` into an accumulator: by the `form` of a
     power that needs no exponent, if any.
@@ -72,11 +78,12 @@ def lifter(dtype, computed, form):
     if form is None:
         return convert
     raised = getattr(scalar, form)
+    smallest = smallest_of(computed)
 
     @inline
     def lift(value):
         magnitude = abs(convert(value))
-        return scalar.lift_lp(magnitude, raised(magnitude, 0.0, 0.0))
+        return scalar.lift_lp(magnitude, raised(magnitude, 0.0, 0.0), smallest)
 
     return lift
 
@@ -86,11 +93,12 @@ def make_load(dtype, computed, form=None):
     convert = reader(dtype, computed)
     if form is not None:
         raised = getattr(scalar, form)
+        smallest = smallest_of(computed)
 
         @inline
         def accumulator(value, p):
             magnitude = abs(convert(value))
-            return scalar.lift_lp(magnitude, raised(magnitude, p, 0.0))
+            return scalar.lift_lp(magnitude, raised(magnitude, p, 0.0), smallest)
 
     else:
 

@@ -7,27 +7,25 @@ axis. Strides are in bytes, addresses are integers.
 import numba
 import numpy as np
 
+from numpool._cpu.plan import integers
+
 OPERANDS = ("gradient", "indices", "out", "x")
 
 
-def _integers(*names: str) -> list[tuple[str, type]]:
-    return [(name, np.int64) for name in names]
-
-
 # The strides of an operand, and its element's size where a line is one contiguous piece, else 0.
-STRIDES = np.dtype(_integers("item", "depth", "row", "column", "channel", "dense"))
+STRIDES = np.dtype(integers("item", "depth", "row", "column", "channel", "dense"))
 
 AXIS = np.dtype(
-    _integers("length", "outputs", "kernel", "stride", "dilation", "before", "reach")
+    integers("length", "outputs", "kernel", "stride", "dilation", "before", "reach")
     # The part of the axis that a task's box has, into how many boxes it is cut, and how many
     # elements of the box lie between two places.
-    + _integers("box", "boxes", "step")
+    + integers("box", "boxes", "step")
     # What a tap adds to what a gradient is located by: elements of the box from the window's first
     # tap, or a number of its own.
-    + _integers("tap_step")
+    + integers("tap_step")
     # An index is divided by `radix` to take this axis out of it; 0 for the axis that is left last.
     # What a step along the axis adds to a position.
-    + _integers("radix", "position_step")
+    + integers("radix", "position_step")
     + [("radix_inverse", np.float32), ("dilation_inverse", np.float32)]
 )
 
@@ -35,28 +33,28 @@ SCATTER = np.dtype(
     [(operand, STRIDES) for operand in OPERANDS]
     # Addresses of tables: axes as (depth, rows, columns), and which of them an index has, innermost
     # first; the batch axes but the last, innermost first, as (size, stride of each operand).
-    + _integers("axes", "order", "ordered", "batch", "batch_axes")
+    + integers("axes", "order", "ordered", "batch", "batch_axes")
     # A task is a group of items, a box of each along depth, rows and columns, and a block of
     # channels.
-    + _integers("items", "group", "groups", "channels", "blocks", "block_channels", "item_step")
+    + integers("items", "group", "groups", "channels", "blocks", "block_channels", "item_step")
     # A line is so many outputs: whole items, or some rows, or some columns of a row.
-    + _integers("whole", "line_rows", "line_columns", "line_size")
+    + integers("whole", "line_rows", "line_columns", "line_size")
     # Addresses of tables: how far each window of a line starts from the first one, along each axis,
     # in places of the box and in positions.
-    + _integers("starts", "bases", "origins")
+    + integers("starts", "bases", "origins")
     # Whether sums are taken in `out` itself, or how many elements the box has.
-    + _integers("direct", "box_size")
+    + integers("direct", "box_size")
     # Small windows are scattered tap by tap, each tap with a number. How many rows of taps a window
     # has, addresses of their places in the box from the window's start and of their first numbers;
     # taps in a row, and steps to the next in places and numbers; whether a line is one run of
     # windows. Address of which taps of a line hold data, as bits, where only columns are near the
     # edge, or whole items; whether columns may be.
-    + _integers("tap_rows", "row_places", "row_codes", "row_taps", "tap_step", "code_step", "flat")
-    + _integers("masks", "masked_columns")
+    + integers("tap_rows", "row_places", "row_codes", "row_taps", "tap_step", "code_step", "flat")
+    + integers("masks", "masked_columns")
     # The index of a window without data.
-    + _integers("nowhere")
+    + integers("nowhere")
     # Addresses of row functions, 0 where there is nothing to do.
-    + _integers("locate", "load", "sign", "add_taps", "store")
+    + integers("locate", "load", "sign", "add_taps", "store")
 )
 
 AXIS_TYPE = numba.from_dtype(AXIS)

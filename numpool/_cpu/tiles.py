@@ -84,13 +84,13 @@ def make_buffers(plan):
 @function
 def parts_of(plan, task):
     """The numbers of a task's block of channels, tile of columns, band of rows, place along depth
-    and group of items.
+    and item.
     """
     rest, block = divmod(task, plan.blocks)
     rest, number = divmod(rest, plan.tiles)
     rest, band = divmod(rest, plan.bands)
-    group, depth = divmod(rest, plan.depth.places)
-    return block, number, band, depth + plan.depth.first_place, group
+    item, depth = divmod(rest, plan.depth.places)
+    return block, number, band, depth + plan.depth.first_place, item
 
 
 @function

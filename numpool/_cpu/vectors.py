@@ -1,0 +1,127 @@
+"""Formulas of operators as vector instructions, for the loops that LLVM makes no vectors of."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from numpool._cpu.loops import itemsize_of
+
+_BYTES = 64
+_UNROLLED = 8
+
+
+def lanes_of(dtype):
+    """How many values of a numba type a vector has: at least 16, so that a sum has one order and
+    depth on every CPU.
+    """
+    return max(_BYTES // itemsize_of(dtype), 16)
+
+
+def larger(builder, dtype, a, b):
+    """`_operators.larger`."""
+    if not isinstance(dtype, types.Float):
+        compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
+        return builder.select(compare(">", a, b), a, b)
+    largest = builder.select(builder.fcmp_ordered(">", a, b), a, b)
+    return builder.select(builder.fcmp_ordered("==", a, a), largest, a)
+
+
+def add(builder, dtype, a, b):
+    """`_operators.add`."""
+    return (builder.fadd if isinstance(dtype, types.Float) else builder.add)(a, b)
+
+
+def is_larger(builder, dtype, a, b):
+    """`_operators.is_larger`."""
+    if not isinstance(dtype, types.Float):
+        return (builder.icmp_signed if dtype.signed else builder.icmp_unsigned)(">", b, a)
+    above = builder.fcmp_unordered(">", b, a)  # or one of them is NaN
+    return builder.and_(above, builder.fcmp_ordered("ord", a, a))
+
+
+def splat(builder, scalar, vector):
+    """A vector of one value."""
+    one = builder.insert_element(
+        ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
+    )
+    picks = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(one, one, picks)
+
+
+def make_reduce_run(combine, identity, dtype):
+    """An intrinsic that combines so many neighbours, from an address on; as many as `lanes_of` at
+    least. `combine` is one of the above.
+
+    Of n values a sum has a depth of n / 128 + 8 for float32 and float64.
+    """
+    lanes, itemsize = lanes_of(dtype), itemsize_of(dtype)
+
+    def codegen(context, builder, signature, args):
+        address, count = args
+        element = context.get_data_type(dtype)
+        word, vector = count.type, ir.VectorType(element, lanes)
+        nothing = ir.Constant(vector, [ir.Constant(element, identity)] * lanes)
+
+        def both(a, b):
+            return combine(builder, dtype, a, b)
+
+        def load(place):
+            start = builder.add(address, builder.mul(place, ir.Constant(word, itemsize)))
+            return builder.load(builder.inttoptr(start, vector.as_pointer()), align=itemsize)
+
+        def tree(place, vectors):
+            values = [
+                load(builder.add(place, ir.Constant(word, i * lanes))) for i in range(vectors)
+            ]
+            while len(values) > 1:
+                values = [both(a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
+            return values[0]
+
+        block = _UNROLLED * lanes
+        blocks = builder.udiv(count, ir.Constant(word, block))
+        total = cgutils.alloca_once_value(builder, nothing)
+        with cgutils.for_range(builder, blocks) as loop:
+            values = tree(builder.mul(loop.index, ir.Constant(word, block)), _UNROLLED)
+            builder.store(both(builder.load(total), values), total)
+        # What is left: 4, 2 and 1 vectors, and a part of one, which reaches back.
+        place = builder.mul(blocks, ir.Constant(word, block))
+        rests = []
+        vectors = _UNROLLED // 2
+        while vectors > 0:
+            rest = cgutils.alloca_once_value(builder, nothing)
+            size = ir.Constant(word, vectors * lanes)
+            there = builder.icmp_unsigned("!=", builder.and_(count, size), ir.Constant(word, 0))
+            with builder.if_then(there):
+                builder.store(tree(place, vectors), rest)
+            place = builder.add(place, builder.select(there, size, ir.Constant(word, 0)))
+            rests.append(rest)
+            vectors //= 2
+        rest = cgutils.alloca_once_value(builder, nothing)
+        with builder.if_then(builder.icmp_unsigned("<", place, count)):
+            done = builder.sub(ir.Constant(word, lanes), builder.sub(count, place))
+            numbers = ir.Constant(ir.VectorType(word, lanes), list(range(lanes)))
+            new = builder.icmp_unsigned(">=", numbers, splat(builder, done, numbers.type))
+            values = load(builder.sub(count, ir.Constant(word, lanes)))
+            builder.store(builder.select(new, values, nothing), rest)
+        rests.append(rest)
+        four, two, one, part = (builder.load(rest) for rest in rests)
+        value = both(builder.load(total), both(both(four, two), both(one, part)))
+        half = lanes // 2
+        while half > 0:
+            low, high = (
+                ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(start, start + half)))
+                for start in (0, half)
+            )
+            value = both(
+                builder.shuffle_vector(value, value, low),
+                builder.shuffle_vector(value, value, high),
+            )
+            half //= 2
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    @intrinsic
+    def reduce_run(typing_context, address, count):
+        return dtype(types.int64, types.int64), codegen
+
+    return reduce_run
