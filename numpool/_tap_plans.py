@@ -48,11 +48,15 @@ def taps_plan(view: View, walk: tuple, codes: Codes, tasks: int = TASKS) -> Plan
 
 
 def _is_worthwhile(view: View, dtype: str, index: str) -> bool:
-    """Whether windows of many channels, side by side in memory, hardly overlap."""
+    """Whether windows of many channels, side by side in memory, hardly overlap, and taps are walked
+    in C order.
+    """
+    axes = [d.axis for d in (view.depth, view.rows, view.columns) if d.axis is not None]
     channels, column = view.channels.window.length, view.columns.window.trimmed()
     # What many windows share is combined once where lines are windowed.
     most = 2 if channels < _MANY_CHANNELS else 3
-    if channels < FEW_LANES or column.kernel > most * column.stride:
+    shared = column.kernel > most * column.stride
+    if channels < FEW_LANES or shared or axes != sorted(axes):
         return False
     value, number = np.dtype(dtype).itemsize, np.dtype(index).itemsize
     source, _, out, extra = view.channels.strides

@@ -59,6 +59,18 @@ def test_each_channel_as_alone(shape, axis, arguments, dtype, indices, monkeypat
             np.testing.assert_array_equal(all_channels[..., channel], single)
 
 
+@pytest.mark.parametrize("indices", [True, "offset"])
+def test_taps_come_in_the_order_of_the_axes(indices):
+    """Whatever their order in memory: of equal taps the first in C order is the arg-max."""
+    x = values((20, 6, 7), "int8")
+    transposed = np.ascontiguousarray(x.T).T
+    arguments = {"kernel_size": (2, 3), "stride": 2, "axis": (1, 2), "return_indices": indices}
+    for found, expected in zip(
+        numpool.max_pool(transposed, **arguments), numpool.max_pool(x, **arguments), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_float16_goes_another_way():
     x = values((2, 9, 8, 32), "float32").astype("float16")
     wide = numpool.max_pool(x.astype("float32"), 2, axis=(1, 2), return_indices=True)
