@@ -1,20 +1,22 @@
 """How calls are timed side by side.
 
-All take turns in each round, and the order is turned from round to round. A turn is the best of
-three measurements in a row, since the idle threads of the one before go on spinning for some
-milliseconds; a measurement makes as many calls as a millisecond holds. What is reported is the
-median of the turns.
+All take turns in each round, in another order from round to round: nobody always follows the same
+one. Before a turn comes a pause, since idle threads of the one before go on spinning for some
+milliseconds. A turn is the best of three measurements in a row; a measurement makes as many calls
+as a millisecond holds. What is reported is the median of the turns.
 """
 
+import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 Call = Callable[[], Any]
 
 # A measurement of short calls takes at least so long.
 _MEASUREMENT = 1e-3
+_PAUSE = 5e-3
 # From here on, a turn is one call.
 _LONG = 0.1
 # Calls that fill so many seconds in fewer turns than there are rounds have no more, but two.
@@ -72,8 +74,9 @@ def interleaved(
     }
     turns: dict[str, list[float]] = {name: [] for name in rest}
     for number in range(rounds):
-        for name in _turned(rest, number):
+        for name in _shuffled(rest, number):
             if number < max(2, _TIME / estimates[name]):
+                time.sleep(_PAUSE)
                 turns[name].append(turn(calls[name], estimates[name]))
     return {
         name: Times.of([once_is_enough[name]] if name in once_is_enough else turns[name])
@@ -81,9 +84,8 @@ def interleaved(
     }
 
 
-def _turned(names: list[str], by: int) -> Iterator[str]:
-    for i in range(len(names)):
-        yield names[(i + by) % len(names)]
+def _shuffled(names: list[str], number: int) -> list[str]:
+    return random.Random(number).sample(names, len(names))
 
 
 def turn(call: Call, estimate: float) -> float:
