@@ -246,7 +246,10 @@ def _forward_plan(
 
     operands = (x, None, values, indices)
     plain = x.dtype == rule.computed
-    return planned(windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain, make=make)
+    runs = plain or rule.rows.taps is not None
+    return planned(
+        windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain, runs=runs, make=make
+    )
 
 
 # ---------------------------------------------------------------- backward

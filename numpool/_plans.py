@@ -59,8 +59,8 @@ class Rows(NamedTuple):
 
     `load` is None where source rows go to the line kernel as they are, `store` where results are
     lines as they are. `source` is the dtype of rows that the line kernel takes, if any. `pairs`:
-    accumulators are pairs of a value and a code. `taps` is the walk that does the same tap by tap,
-    if there is one.
+    accumulators are pairs of a value and a code. `taps`: the dtypes of values and indices that can
+    be compared tap by tap: see _tap_plans.py.
     """
 
     load: tuple | None
@@ -68,7 +68,7 @@ class Rows(NamedTuple):
     lines: tuple
     source: np.dtype | None = None
     pairs: bool = False
-    taps: tuple | None = None
+    taps: tuple[str, str] | None = None
 
 
 def _dense(view: View, operand: int, dtype: np.dtype) -> bool:

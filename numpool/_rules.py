@@ -153,7 +153,7 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     few = codes < NO_TAP
     # As vectors, float16 is for CPUs that have an instruction for it.
     by_taps = few and x != np.float16
-    taps = ("argmax_by_taps", x.name, indices.name) if by_taps else None
+    taps = (x.name, indices.name) if by_taps else None
     if x.itemsize <= 4 and few:
         store = ("store_packed", x.name, indices.name)
         rows = Rows(("load_packed", x.name), store, ("argmax", x.name), x, taps=taps)

@@ -1,4 +1,6 @@
-"""Plans of an arg-max over channels that is taken tap by tap: see _cpu/arg_taps.py."""
+"""Plans of an arg-max whose taps are compared as they lie in memory: see _cpu/arg_taps.py and
+_cpu/arg_runs.py.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import math
 
 import numpy as np
 
+from numpool._cpu.arg_runs import LANES as RUN_LANES
 from numpool._cpu.arg_taps import FEW_LANES
 from numpool._cut import TASKS, most_taps
 from numpool._plans import AXES, Builder, Codes, Plan, items_of
@@ -15,11 +18,13 @@ from numpool._views import View
 _MANY_CHANNELS = 64
 
 
-def taps_plan(view: View, walk: tuple, codes: Codes, tasks: int = TASKS) -> Plan | None:
-    """The plan of a `walk` over channels, named with the dtypes of values and of indices; None
-    where it is no gain.
-    """
-    if not _is_worthwhile(view, *walk[1:]):
+def taps_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int = TASKS) -> Plan | None:
+    """The plan of such a walk over values and indices of two `dtypes`; None where it is no gain."""
+    if _are_of_many_channels(view, *dtypes):
+        walk = ("argmax_by_taps", *dtypes)
+    elif are_runs(view, np.dtype(dtypes[0]).itemsize):
+        walk = ("argmax_by_runs", *dtypes)
+    else:
         return None
     builder = Builder(view)
     depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
@@ -47,7 +52,7 @@ def taps_plan(view: View, walk: tuple, codes: Codes, tasks: int = TASKS) -> Plan
     return builder.plan(walk, items * depth.outputs * bands * tiles, work)
 
 
-def _is_worthwhile(view: View, dtype: str, index: str) -> bool:
+def _are_of_many_channels(view: View, dtype: str, index: str) -> bool:
     """Whether windows of many channels, side by side in memory, hardly overlap, and taps are walked
     in C order.
     """
@@ -61,3 +66,18 @@ def _is_worthwhile(view: View, dtype: str, index: str) -> bool:
     value, number = np.dtype(dtype).itemsize, np.dtype(index).itemsize
     source, _, out, extra = view.channels.strides
     return (source, out, extra) == (value, value, number)
+
+
+def are_runs(view: View, itemsize: int) -> bool:
+    """Whether windows are long, of neighbours in memory, and hardly overlap; elements of the source
+    have some bytes.
+    """
+    column = view.columns.window.trimmed()
+    return (
+        view.channels.window.length == 1
+        and view.depth.window.trivial
+        and view.rows.window.trivial
+        and view.columns.strides[0] == itemsize
+        and column.dilation == 1
+        and column.stride * 2 >= column.kernel >= RUN_LANES
+    )

@@ -78,3 +78,37 @@ def test_float16_goes_another_way():
         numpool.max_pool(x, 2, axis=(1, 2), return_indices=True), wide, strict=True
     ):
         np.testing.assert_array_equal(found, expected)
+
+
+# Long windows of neighbours: whole planes, side by side, overlapping by half, clipped by padding.
+RUNS = [
+    ((5, 8, 9), (1, 2), {"kernel_size": (8, 9)}),
+    ((3, 200), (1,), {"kernel_size": 32}),
+    ((2, 3, 500), (2,), {"kernel_size": 100, "stride": 50, "padding": 90}),
+    ((4, 333), (1,), {"kernel_size": 65, "stride": 200, "ceil_mode": True, "padding": [(3, 40)]}),
+    ((2, 70), (1,), {"kernel_size": 40, "stride": 35, "padding": 1000}),
+]
+
+
+@pytest.mark.parametrize("indices", [True, "offset"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "axis", "arguments"), RUNS)
+def test_long_windows_as_those_of_another_layout(
+    shape, axis, arguments, dtype, indices, monkeypatch
+):
+    kernels = []
+    address = library.address
+    monkeypatch.setattr(library, "address", lambda *key: kernels.append(key[0]) or address(*key))
+    x = values(shape, dtype)
+    if x.dtype.kind == "f":
+        x[np.isnan(x) & (np.random.default_rng(1).random(shape) < 0.9)] = 1
+    apart = np.repeat(x, 2, axis=-1)[..., ::2]
+    _calls._calls.clear()
+    found = numpool.max_pool(x, axis=axis, return_indices=indices, **arguments)
+    assert "argmax_by_runs" in kernels
+    kernels.clear()
+    expected = numpool.max_pool(apart, axis=axis, return_indices=indices, **arguments)
+    assert "argmax_by_runs" not in kernels
+    for run, other in zip(found, expected, strict=True):
+        assert run.dtype == other.dtype
+        np.testing.assert_array_equal(run, other)

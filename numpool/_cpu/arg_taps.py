@@ -18,7 +18,7 @@ from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import stored_type
 from numpool._cpu.taps import taps_of
 from numpool._cpu.tiles import first_code, item_addresses, parts_of
-from numpool._cpu.vectors import is_larger, splat
+from numpool._cpu.vectors import is_larger, load_values, splat
 
 # Channels of a vector: two for a register of 64 bytes keep its unit busy; and for fewer channels.
 LANES, FEW_LANES = 32, 16
@@ -27,20 +27,9 @@ LANES, FEW_LANES = 32, 16
 def _make_window(dtype, index_dtype, lanes):
     """An intrinsic that finds the arg-max of a window for some channels and stores it."""
     stored, index = stored_type(dtype), stored_type(index_dtype)
-    element = ir.FloatType() if stored is types.float32 else ir.DoubleType()
-    if not isinstance(stored, types.Float):
-        element = ir.IntType(stored.bitwidth)
-    values, codes = ir.VectorType(element, lanes), ir.VectorType(ir.IntType(32), lanes)
+    codes = ir.VectorType(ir.IntType(32), lanes)
     indices = ir.VectorType(ir.IntType(index.bitwidth), lanes)
     itemsize, index_itemsize = itemsize_of(stored), itemsize_of(index)
-
-    def load(builder, address):
-        value = builder.load(builder.inttoptr(address, values.as_pointer()), align=itemsize)
-        if np.dtype(dtype) == np.bool_:
-            value = builder.zext(
-                builder.icmp_unsigned("!=", value, ir.Constant(values, None)), values
-            )
-        return value
 
     @intrinsic
     def window(typing_context, source, depths, rows, columns, steps, taps, code, out, extra, base):
@@ -52,13 +41,14 @@ def _make_window(dtype, index_dtype, lanes):
             )
             code, out, extra, base = args[6:]
             narrow = codes.element
-            best = cgutils.alloca_once_value(builder, load(builder, start))
+            values = ir.VectorType(context.get_data_type(stored), lanes)
+            best = cgutils.alloca_once_value(builder, load_values(builder, dtype, start, values))
             found = cgutils.alloca_once_value(
                 builder, splat(builder, builder.trunc(code, narrow), codes)
             )
 
             def compare(address, number):
-                value, kept = load(builder, address), builder.load(best)
+                value, kept = load_values(builder, dtype, address, values), builder.load(best)
                 larger = is_larger(builder, stored, kept, value)
                 builder.store(builder.select(larger, value, kept), best)
                 tap = splat(builder, builder.trunc(number, narrow), codes)
@@ -91,17 +81,49 @@ def _make_window(dtype, index_dtype, lanes):
     return window
 
 
+def nothing_of(dtype, index_dtype):
+    """What stands for the value and the index of a window without data."""
+    stored, index = stored_type(dtype), stored_type(index_dtype)
+    kind = np.dtype(dtype).kind
+    lowest = {"f": -np.inf, "b": 0}.get(kind)
+    if lowest is None:
+        lowest = np.iinfo(dtype).min
+    return stored(lowest), index(-1 if index.signed else 2**index.bitwidth - 1)
+
+
+def make_walk(work_row):
+    """A walk that does a row of outputs at a time."""
+
+    def walk(
+        plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
+    ):  # fmt: skip
+        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+        for task in range(first_task, last_task):
+            _block, number, band, depth, item = parts_of(plan, task)
+            source, _other, out, extra = item_addresses(
+                plan, item, source_start, other_start, out_start, extra_start
+            )
+            first = number * plan.tile_columns
+            last = min(first + plan.tile_columns, plan.column.outputs)
+            first_row = band * plan.band_rows
+            for row in range(first_row, min(first_row + plan.band_rows, plan.row.outputs)):
+                base = plan.index_base + depth * plan.depth_window.index_step
+                base += row * plan.row_window.index_step
+                row_out = out + depth * plan.out.depth + row * plan.out.row
+                row_extra = extra + depth * plan.extra.depth + row * plan.extra.row
+                work_row(plan, depth, row, first, last, source, row_out, row_extra, base)
+        return last_task - first_task
+
+    return walk
+
+
 def make_walk_arg_taps(dtype, index_dtype):
     """The walk over elements of `dtype`."""
     window = _make_window(dtype, index_dtype, LANES)
     small_window = _make_window(dtype, index_dtype, FEW_LANES)
     stored, index = stored_type(dtype), stored_type(index_dtype)
     itemsize, index_itemsize = itemsize_of(stored), itemsize_of(index)
-    nowhere = index(-1) if index.signed else index(2**index.bitwidth - 1)
-    if np.dtype(dtype).kind == "f":
-        lowest = stored(-np.inf)
-    else:
-        lowest = stored(0 if np.dtype(dtype) == np.bool_ else np.iinfo(dtype).min)
+    lowest, nowhere = nothing_of(dtype, index_dtype)
 
     @function
     def store_nothing(plan, out, extra):
@@ -116,7 +138,7 @@ def make_walk_arg_taps(dtype, index_dtype):
             indices[i] = nowhere
 
     @function
-    def work_row(plan, depth, row, first, last, source, out, extra):
+    def work_row(plan, depth, row, first, last, source, out, extra, row_base):
         """A row of outputs, from the first column to the last."""
         depths, rows = taps_of(plan.depth, depth), taps_of(plan.row, row)
         source += depths[0] * plan.source.depth + rows[0] * plan.source.row
@@ -127,10 +149,6 @@ def make_walk_arg_taps(dtype, index_dtype):
         )
         taps = (plan.depth.code, plan.row.code, plan.column.code)
         row_code = first_code(plan.depth, depth, depths[0]) + first_code(plan.row, row, rows[0])
-        row_base = plan.index_base + depth * plan.depth_window.index_step
-        row_base += row * plan.row_window.index_step
-        out += depth * plan.out.depth + row * plan.out.row
-        extra += depth * plan.extra.depth + row * plan.extra.row
         for column in range(first, last):
             columns = taps_of(plan.column, column)
             there, to = out + column * plan.out.column, extra + column * plan.extra.column
@@ -156,20 +174,4 @@ def make_walk_arg_taps(dtype, index_dtype):
                         there + c * itemsize, to + c * index_itemsize, base,
                     )  # fmt: skip
 
-    def walk_arg_taps(
-        plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
-    ):  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        for task in range(first_task, last_task):
-            _block, number, band, depth, item = parts_of(plan, task)
-            source, _other, out, extra = item_addresses(
-                plan, item, source_start, other_start, out_start, extra_start
-            )
-            first = number * plan.tile_columns
-            last = min(first + plan.tile_columns, plan.column.outputs)
-            first_row = band * plan.band_rows
-            for row in range(first_row, min(first_row + plan.band_rows, plan.row.outputs)):
-                work_row(plan, depth, row, first, last, source, out, extra)
-        return last_task - first_task
-
-    return walk_arg_taps
+    return make_walk(work_row)

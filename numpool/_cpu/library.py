@@ -13,6 +13,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from numpool._cpu import (
     arg_rows,
+    arg_runs,
     arg_taps,
     compiling,
     launch,
@@ -102,6 +103,7 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "argmax": (_packing, lines.SIGNATURE),
     "argmax_of_pairs": (lambda d: _lines("prefers_second", True, d, True), lines.SIGNATURE),
     "argmax_by_taps": (arg_taps.make_walk_arg_taps, WALK_SIGNATURE),
+    "argmax_by_runs": (arg_runs.make_walk_arg_runs, WALK_SIGNATURE),
     "sum": (lambda d: _lines("add", False, d), lines.SIGNATURE),
     "sum_of": (lambda *names: _converting("add", *names), lines.SIGNATURE),
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),

@@ -1,11 +1,13 @@
 """Formulas of operators as vector instructions, for the loops that LLVM makes no vectors of."""
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from numpool._cpu.loops import itemsize_of
+from numpool._cpu.rows import stored_type
 
 _BYTES = 64
 _UNROLLED = 8
@@ -125,3 +127,71 @@ def make_reduce_run(combine, identity, dtype):
         return dtype(types.int64, types.int64), codegen
 
     return reduce_run
+
+
+def load_values(builder, dtype, address, vector):
+    """Elements of a NumPy dtype as what they are compared by."""
+    value = builder.load(
+        builder.inttoptr(address, vector.as_pointer()), align=np.dtype(dtype).itemsize
+    )
+    if np.dtype(dtype) == np.bool_:  # any byte but 0 is True
+        true = builder.icmp_unsigned("!=", value, ir.Constant(vector, None))
+        value = builder.zext(true, vector)
+    return value
+
+
+def make_arg_run(dtype, lanes):
+    """An intrinsic that finds the first largest of so many neighbours, `lanes` at least: the
+    element and its number.
+    """
+    stored = stored_type(dtype)
+    itemsize = itemsize_of(stored)
+
+    def codegen(context, builder, signature, args):
+        address, count = args
+        word, narrow = count.type, ir.IntType(32)
+        values = ir.VectorType(context.get_data_type(stored), lanes)
+        codes = ir.VectorType(narrow, lanes)
+        numbers = ir.Constant(codes, list(range(lanes)))
+
+        def load(place):
+            start = builder.add(address, builder.mul(place, ir.Constant(word, itemsize)))
+            return load_values(builder, dtype, start, values)
+
+        best = cgutils.alloca_once_value(builder, load(ir.Constant(word, 0)))
+        found = cgutils.alloca_once_value(builder, numbers)
+
+        def compare(place):
+            value, kept = load(place), builder.load(best)
+            second = is_larger(builder, stored, kept, value)
+            builder.store(builder.select(second, value, kept), best)
+            new = builder.add(numbers, splat(builder, builder.trunc(place, narrow), codes))
+            builder.store(builder.select(second, new, builder.load(found)), found)
+
+        width = ir.Constant(word, lanes)
+        with cgutils.for_range(builder, builder.udiv(count, width)) as loop:
+            compare(builder.mul(loop.index, width))
+        # The last ones reach back.
+        compare(builder.sub(count, width))
+        value, code = builder.load(best), builder.load(found)
+        half = lanes // 2
+        while half > 0:
+            picks = ir.VectorType(narrow, half)
+            low = ir.Constant(picks, list(range(half)))
+            high = ir.Constant(picks, list(range(half, 2 * half)))
+            a, b = (builder.shuffle_vector(value, value, part) for part in (low, high))
+            i, j = (builder.shuffle_vector(code, code, part) for part in (low, high))
+            equal = builder.not_(is_larger(builder, stored, b, a))
+            lower = builder.icmp_signed("<", j, i)
+            second = builder.or_(is_larger(builder, stored, a, b), builder.and_(equal, lower))
+            value, code = builder.select(second, b, a), builder.select(second, j, i)
+            half //= 2
+        first = ir.Constant(narrow, 0)
+        value, code = (builder.extract_element(v, first) for v in (value, code))
+        return context.make_tuple(builder, signature.return_type, [value, builder.sext(code, word)])
+
+    @intrinsic
+    def arg_run(typing_context, address, count):
+        return types.Tuple((stored, types.int64))(types.int64, types.int64), codegen
+
+    return arg_run
