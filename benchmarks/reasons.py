@@ -11,12 +11,14 @@ _PLANES = (
     "arrays have channels last, is spared; or their rows, too short for vectors, are walked singly"
 )
 _PAIRS = (
-    "arg-max: accumulators of 64 bits with the tap, and positions of 64 bits into new memory; "
-    "offsets take less"
+    "arg-max: positions of 64 bits into new memory, and where windows overlap accumulators of 64 "
+    "bits with the tap; small planes are transposed and back; offsets take less"
 )
 _GATHER = "backward: gradients are laid out, windowed, spread: passes over the first-level cache"
 _CALL = "a small call: checks, plan and launch of a backward pass take 4 to 8 us"
-_DOUBLE = "squares of float32 are summed in float64: twice the bytes in every pass"
+_DOUBLE = "powers but squares are summed in float64: twice the bytes in every pass"
+_SQUARES = "squares and roots: a pass more before the windows, and two after them"
+_SEGMENTS = "windows side by side: halved by shuffles; the peers read them in one pass"
 _WINDOWS = "large windows: five to seven passes over a tile in the second-level cache"
 
 LOSSES: list[tuple[str, str]] = [
@@ -28,7 +30,8 @@ LOSSES: list[tuple[str, str]] = [
     (r"backward", _GATHER),
     (r"with indices", _PAIRS),
     (r"k(7 s7|56 s56)|14x14|28x28|57x57|7x7", _PLANES),
-    (r"L2 ", _DOUBLE),
+    (r"k160|k1024|k60|k24", _SEGMENTS),
+    (r"L2 ", _SQUARES),
     (r"k31|k101", _WINDOWS),
     (
         r"avg .*224x224",
@@ -40,7 +43,8 @@ FAR_FROM_FLOOR: list[tuple[str, str]] = [
     (r"backward", _GATHER),
     (r"with (indices|offsets)", _PAIRS),
     (r"k(7 s7|56 s56)|14x14|28x28|57x57|7x7", _PLANES),
-    (r"L[123]|L2\.5", _DOUBLE),
+    (r"L[12] ", _SQUARES),
+    (r"L3|L2\.5", _DOUBLE),
     (r"k31|k101|k1024", _WINDOWS),
     (r"k5|k3", "several passes over the first-level cache, not hidden behind memory"),
 ]

@@ -246,7 +246,8 @@ def _forward_plan(
 
     operands = (x, None, values, indices)
     plain = x.dtype == rule.computed
-    runs = plain or rule.rows.taps is not None
+    # Whole planes 7 x 7 take half the time as they are, but for an arg-max.
+    runs = 32 if plain else 128 if rule.rows.taps else 0
     return planned(
         windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain, runs=runs, make=make
     )

@@ -33,19 +33,20 @@ def planned(
     lead: int,
     keep_axes: bool,
     plain: bool,
-    runs: bool = False,
+    runs: int = 0,
     make: Callable[[View, int], Plan],
 ) -> Plan:
     """The plan of a walk over `operands`, made by `make(view, tasks)`: as they are, or block by
     block where they are many small planes. `plain`: elements are accumulators as they are; `runs`:
-    long windows of neighbours are twice as quick as they are.
+    of how many taps windows of neighbours are at least as quick as they are, 0 if they never are.
     """
     strides = [None if a is None else a.strides for a in operands]
     joined = canonical(windows, shape, strides, lead, keep_axes)
     view = canonical(windows, shape, strides, lead, keep_axes, join=False)
-    source = operands[0]
-    long_runs = runs and source is not None and are_runs(joined, source.itemsize)
-    block = 0 if long_runs else _block(view, operands, lead, plain)
+    first = operands[lead]
+    assert first is not None
+    long = 0 < runs <= joined.columns.window.kernel and are_runs(joined, first.itemsize)
+    block = 0 if long else _block(view, operands, lead, plain)
     if block == 0:
         return make(joined, TASKS)
     return _Builder(view, operands, lead, block).plan(make)
