@@ -17,7 +17,7 @@ from benchmarks.data import Data
 
 _memcpy = types.ExternalFunction("memcpy", types.voidptr(types.uintp, types.uintp, types.uintp))
 _CHUNK = 1 << 16
-# Below this many bytes one thread is faster than starting two.
+# Below this many bytes NumPy's own copy is done before a compiled function has started.
 _PARALLEL = 1 << 18
 
 
@@ -55,6 +55,7 @@ def _copy_chunk(inputs, out, chunk, chunks):
     return total
 
 
+@numba.njit(parallel=True, cache=True)
 def _copy(inputs, out, chunks):
     total = np.uint64(0)
     for chunk in numba.prange(chunks):
@@ -62,8 +63,15 @@ def _copy(inputs, out, chunks):
     return total
 
 
-_serial = numba.njit(cache=True)(_copy)
-_parallel = numba.njit(parallel=True, cache=True)(_copy)
+def _copy_few(inputs, words):
+    out = np.empty(words, np.uint64)
+    for a in inputs:
+        n = min(a.size, words)
+        out[:n] = a[:n]
+        for start in range(n, a.size, words):
+            rest = a[start : start + words]
+            out[: rest.size] = rest
+    return out
 
 
 def prepare(data: Data) -> Callable[[], np.ndarray]:
@@ -73,8 +81,8 @@ def prepare(data: Data) -> Callable[[], np.ndarray]:
     moved = sum(array.nbytes for array in inputs) + 8 * words
     chunks = max(1, moved // _CHUNK)
     if moved < _PARALLEL:
-        return lambda: _serial(inputs, np.empty(words, np.uint64), 1)
-    return lambda: _parallel(inputs, np.empty(words, np.uint64), chunks)
+        return lambda: _copy_few(inputs, words)
+    return lambda: _copy(inputs, np.empty(words, np.uint64), chunks)
 
 
 def _words(a: np.ndarray) -> np.ndarray:
