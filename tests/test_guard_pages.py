@@ -100,6 +100,10 @@ WINDOWS = {
         ((8, 7, 3), {"kernel_size": (2, 5), "stride": 1, "axis": (1, 0)}),
         ((30, 26), {"kernel_size": 11, "stride": 5, "padding": ((0, 4), (5, 0))}),
         ((3, 400), {"kernel_size": (2, 100), "stride": (1, 90), "padding": (0, 50)}),
+        # Channels and whole planes, which are taken as vectors.
+        ((5, 6, 33), {"kernel_size": 3, "stride": 2, "padding": 1, "axis": (0, 1)}),
+        ((5, 4, 17), {"kernel_size": 2, "axis": (0, 1)}),
+        ((3, 7, 9), {"kernel_size": (7, 9)}),
     ],
     3: [
         ((5, 6, 7), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
