@@ -30,9 +30,10 @@ LOSSES: list[tuple[str, str]] = [
     (r"backward", _GATHER),
     (r"with indices", _PAIRS),
     (r"k(7 s7|56 s56)|14x14|28x28|57x57|7x7", _PLANES),
-    (r"k160|k1024|k60|k24", _SEGMENTS),
+    (r"k160|k24 ", _SEGMENTS),
     (r"L2 ", _SQUARES),
     (r"k31|k101", _WINDOWS),
+    (r"avg 8192x8192", "both are at the speed of memory"),
     (
         r"avg .*224x224",
         "sums, their halving and the division are three passes over the first-level cache",
@@ -46,6 +47,10 @@ FAR_FROM_FLOOR: list[tuple[str, str]] = [
     (r"L[12] ", _SQUARES),
     (r"L3|L2\.5", _DOUBLE),
     (r"k31|k101|k1024", _WINDOWS),
+    (
+        r"k2 s2 (uint8|int16)|(Linf|avg) .*k2 s2$",
+        "sums or magnitudes, their halving and the store are three passes over the first-level cache",
+    ),
     (r"k5|k3", "several passes over the first-level cache, not hidden behind memory"),
 ]
 
