@@ -49,7 +49,7 @@ FAR_FROM_FLOOR: list[tuple[str, str]] = [
     (r"k31|k101|k1024", _WINDOWS),
     (
         r"k2 s2 (uint8|int16)|(Linf|avg) .*k2 s2$",
-        "sums or magnitudes, their halving and the store are three passes over the first-level cache",
+        "sums or magnitudes, their halving and the store are passes over the first-level cache",
     ),
     (r"k5|k3", "several passes over the first-level cache, not hidden behind memory"),
 ]
