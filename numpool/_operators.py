@@ -12,21 +12,22 @@ from types import FunctionType, ModuleType
 import numpy as np
 
 from numpool import _powers
-from numpool._powers import power
+from numpool._powers import bits_of, from_bits, power
 
 
-def bind(decorate):
+def bind(decorate, **own):
     """All functions of this module and of `_powers` decorated for a compiler, each calling the
     decorated others.
 
     A compiled function cannot call a plain Python function, hence the copies over a namespace of
-    their own.
+    their own. `own` are a compiler's own functions, which take the place of those of their names.
     """
     namespace = {**vars(_powers), **globals()}
     bound = {}
     for name, function in namespace.items():
         if isinstance(function, FunctionType) and function is not bind:
             bound[name] = decorate(FunctionType(function.__code__, namespace, name))
+    bound.update(own)
     namespace.update(bound)
     # A module, since that is the one kind of namespace that numba looks into.
     module = ModuleType("bound_operators")
@@ -233,28 +234,37 @@ def from_half(bits):
     """
     magnitude = (np.uint32(bits) & np.uint32(0x7FFF)) << np.uint32(13)
     negative = (np.uint32(bits) & np.uint32(0x8000)) << np.uint32(16)
-    finite = np.float32(np.uint32(magnitude).view(np.float32) * np.float32(2.0**112)).view(
-        np.uint32
-    )
+    finite = single_bits(from_single_bits(magnitude) * np.float32(2.0**112))
     special = magnitude | np.uint32(0x7F800000)
     out = special if magnitude >= np.uint32(0x0F800000) else finite
-    return np.uint32(out | negative).view(np.float32)
+    return from_single_bits(out | negative)
+
+
+def single_bits(value):
+    return np.float32(value).view(np.uint32)
+
+
+def from_single_bits(bits):
+    return np.uint32(bits).view(np.float32)
+
+
+def rint(value):
+    return np.rint(value)
 
 
 def to_half(value):
     """The bits of the float16 nearest to a float64, ties to even: rounded once, subnormals
     included.
     """
-    whole = np.float64(value).view(np.int64)
+    whole = bits_of(value)
     bits = whole & np.int64(0x7FFFFFFFFFFFFFFF)
-    magnitude = np.int64(bits).view(np.float64)
+    magnitude = from_bits(bits)
     # Round the mantissa to 10 bits, carry into the exponent, move the exponent's bias from 1023 to
     # 15.
     odd = (bits >> np.int64(42)) & np.int64(1)
     normal = ((bits + np.int64(0x1FFFFFFFFFF) + odd) >> np.int64(42)) - np.int64(1008 << 10)
     # The sum with 2**28 has units of 2**-24, as float16's subnormals.
-    shifted = np.float64(magnitude + 2.0**28).view(np.int64)
-    subnormal = shifted - np.float64(2.0**28).view(np.int64)
+    subnormal = bits_of(magnitude + 2.0**28) - bits_of(2.0**28)
     out = normal if magnitude >= 2.0**-14 else subnormal
     out = out if out < np.int64(0x7C00) else np.int64(0x7C00)
     out = out if magnitude == magnitude else np.int64(0x7E00)
@@ -267,7 +277,7 @@ def to_integer(value, lowest, highest, convert):
     `convert` makes the result's type.
     As a float64 `highest` may be one too large, hence the comparison by >=.
     """
-    rounded = np.rint(value)
+    rounded = rint(value)
     if rounded != rounded:
         return convert(0)
     if rounded <= lowest:
@@ -281,7 +291,7 @@ def to_small_integer(value, lowest, highest, convert):
     """`to_integer` for types of up to 32 bits, whose limits are floats: becomes vector
     instructions.
     """
-    rounded = np.rint(value)
+    rounded = rint(value)
     rounded = rounded if rounded < highest else highest
     rounded = rounded if rounded > lowest else lowest
     return convert(rounded if value == value else 0.0)

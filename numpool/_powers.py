@@ -50,16 +50,16 @@ def fourth_power(x, exponent, correction):
 
 
 def square_root(x, exponent, correction):
-    return np.sqrt(x)
+    return sqrt(x)
 
 
 def fourth_root(x, exponent, correction):
-    return np.sqrt(np.sqrt(x))
+    return sqrt(sqrt(x))
 
 
 def half_integer_power(x, exponent, correction):
     """x ** 1.5, 2.5 or 3.5, within 2.3 units in the last place."""
-    power = np.sqrt(x)
+    power = sqrt(x)
     power *= x if (exponent == 1.5) | (exponent == 3.5) else 1.0
     power *= x * x if exponent > 2.0 else 1.0
     return power
@@ -196,6 +196,13 @@ def is_usual(x):
     """Whether x is neither 0, infinity nor NaN; as bits, in half the instructions."""
     bits = bits_of(x)
     return (bits > 0) & (bits < np.int64(0x7FF0000000000000))
+
+
+# What a compiler may have its own way to: see `_operators.bind`.
+
+
+def sqrt(x):
+    return np.sqrt(x)
 
 
 def bits_of(x):

@@ -225,7 +225,7 @@ def _lp(
     """`needed` has the digits that the result must have, if not those of its dtype."""
     p = exponent(p)
     result = _result_dtype(dtype, x, FLOATS, "a floating point dtype")
-    numbers = _lp_numbers(p, x, scale)
+    numbers = lp_numbers(p, x, scale)
     if p == math.inf:
         lift = root = "itself"
     else:
@@ -259,7 +259,7 @@ def _smallest(x: np.dtype) -> float:
     return float(np.finfo(x).smallest_subnormal) if x.kind == "f" else 1.0
 
 
-def _lp_numbers(p: float, x: np.dtype, scale: float) -> dict[str, float]:
+def lp_numbers(p: float, x: np.dtype, scale: float) -> dict[str, float]:
     """p, 1 / p in two parts, and the range in which a sum of powers is known to be exact."""
     if p == math.inf:
         return {"p": p, "low": -math.inf, "high": math.inf}
