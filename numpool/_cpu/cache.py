@@ -1,26 +1,17 @@
-"""Compiled kernels on disk: found by a digest of everything they were built from, and never trusted
-unread.
+"""The cache of compiled CPU kernels, in the form that numba's dispatchers and callbacks use.
 
 Numba's own cache knows a kernel by the one file that defines it, and a damaged file of its can end
-the process. Here a kernel is one file, written beside and renamed, with a checksum of its content;
-its name holds a digest of all sources that kernels are built from, the versions, the processor and
-the options, so that an old kernel is never found. Any trouble with the folder or a file is a miss,
-and the kernel is built again.
+the process. Here a kernel depends on the content of all sources that kernels are built from, the
+versions, the processor and the options; `numpool._kernel_files` has the files.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
 import logging
-import os
 import pickle
 import platform
-import re
 import sys
-import uuid
-from pathlib import Path
 
 import llvmlite
 import numba
@@ -28,58 +19,9 @@ import numpy as np
 from numba.core import caching, compiler, config, registry, serialize
 from numba.core.runtime import rtsys
 
+from numpool import _kernel_files
+
 logger = logging.getLogger("numpool")
-
-_PREFIX = "numpool-"
-_SUFFIX = ".kernel"
-_PART = ".kernel-part"
-_OURS = re.compile(r"numpool-.+-[0-9a-f]{24}\.kernel|numpool-[0-9a-f]{32}\.kernel-part")
-_DIGEST_SIZE = hashlib.sha256().digest_size
-_PACKAGE = Path(__file__).resolve().parent.parent
-
-
-@functools.cache
-def folder() -> Path | None:
-    """The folder of compiled kernels, numba's own; None if none can be written."""
-    candidates = []
-    if config.CACHE_DIR:
-        candidates.append(Path(config.CACHE_DIR))
-    else:
-        candidates.append(_PACKAGE / "_cpu" / "__pycache__")
-        candidates.append(Path(_user_cache_dir()) / "numpool")
-    for candidate in candidates:
-        try:
-            candidate.mkdir(parents=True, exist_ok=True)
-            probe = candidate / f"{_PREFIX}{uuid.uuid4().hex}{_PART}"
-            probe.touch()
-            probe.unlink()
-        except OSError:
-            continue
-        return candidate
-    logger.info("no folder for compiled kernels can be written; they are compiled anew each time")
-    return None
-
-
-def _user_cache_dir() -> str:
-    from numba.misc.appdirs import AppDirs
-
-    return AppDirs(appname="numba", appauthor=False).user_cache_dir
-
-
-def clear() -> int:
-    """Remove all our files from the folder; returns how many."""
-    where = folder()
-    count = 0
-    if where is not None:
-        for path in where.glob(f"{_PREFIX}*"):
-            if not _OURS.fullmatch(path.name):
-                continue
-            try:
-                path.unlink()
-                count += 1
-            except OSError:
-                logger.info("%s could not be removed", path)
-    return count
 
 
 @functools.cache
@@ -95,22 +37,18 @@ def _digest() -> str:
         repr(codegen.magic_tuple()),
         repr((config.BOUNDSCHECK, config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)),
     ]
-    digest = hashlib.sha256("\n".join(map(str, facts)).encode())
-    formulas = [_PACKAGE / "_operators.py", _PACKAGE / "_powers.py"]
-    for path in sorted([*_PACKAGE.joinpath("_cpu").glob("*.py"), *formulas]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return _kernel_files.digest(list(map(str, facts)), "_cpu")
 
 
 class KernelCache(caching._Cache):
-    """The cache of one kernel, in the form that numba's dispatchers and callbacks use."""
+    """The cache of one kernel."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     @property
     def cache_path(self) -> str:
-        return str(folder())
+        return str(_kernel_files.folder())
 
     def enable(self) -> None:
         """Nothing to do: always on."""
@@ -121,13 +59,6 @@ class KernelCache(caching._Cache):
     def flush(self) -> None:
         """Nothing to do: files are written at once."""
 
-    def _path(self) -> Path | None:
-        where = folder()
-        if where is None:
-            return None
-        key = hashlib.sha256(f"{_digest()}\n{self._name}".encode()).hexdigest()[:24]
-        return where / f"{_PREFIX}{self._name}-{key}{_SUFFIX}"
-
     def load_overload(self, sig, target_context):
         """The compiled kernel, None if it is not there, cut short or garbled."""
         rtsys.initialize(target_context)
@@ -137,16 +68,9 @@ class KernelCache(caching._Cache):
         return compiled
 
     def _load(self, target_context):
-        path = self._path()
-        if path is None:
-            return None
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return None
-        checksum, payload = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
-        if hashlib.sha256(payload).digest() != checksum:
-            logger.info("%s is damaged and will be built again", path)
+        path = _kernel_files.path_of(self._name, _digest())
+        payload = _kernel_files.read(path) if path else None
+        if payload is None:
             return None
         try:
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
@@ -155,16 +79,7 @@ class KernelCache(caching._Cache):
             return None
 
     def save_overload(self, sig, data) -> None:
-        """Keep a compiled kernel; a folder that is full or gone is no error."""
-        path = self._path()
-        if path is None:
-            return
-        payload = serialize.dumps(data._reduce())
-        beside = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{_PART}")
-        try:
-            beside.write_bytes(hashlib.sha256(payload).digest() + payload)
-            os.replace(beside, path)
-        except OSError as error:
-            logger.info("%s could not be written: %s", path, error)
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+        """Keep a compiled kernel."""
+        path = _kernel_files.path_of(self._name, _digest())
+        if path:
+            _kernel_files.write(path, serialize.dumps(data._reduce()))
