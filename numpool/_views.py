@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpool._cuda.libraries import on_device
 from numpool._windows import Axis, Windows
 
 FLOATS = "efd"
 INTEGERS = "bBhHiIlLqQpP"
-_REAL = "?" + INTEGERS + FLOATS
-_ALLOWED = {
+REAL = "?" + INTEGERS + FLOATS
+ALLOWED = {
     FLOATS: "float16, float32 or float64",
     INTEGERS: "int8 to int64 or uint8 to uint64",
-    _REAL: "bool, an integer type, float16, float32 or float64",
+    REAL: "bool, an integer type, float16, float32 or float64",
 }
 
 
@@ -185,13 +186,12 @@ def is_supported(dtype: np.dtype, kinds: str) -> bool:
     return dtype.char in kinds and type(dtype) is type(np.dtype(dtype.char))
 
 
-def as_array(name: str, value: Any, kinds: str = _REAL) -> np.ndarray:
+def as_array(name: str, value: Any, kinds: str = REAL) -> np.ndarray:
     """`value` as a native, aligned array of one of the dtypes `kinds`; copied only if it is not."""
     if not isinstance(value, np.ndarray):
-        if getattr(value, "__cuda_array_interface__", None) is not None:
+        if on_device(value):
             raise TypeError(
-                f"{name} lies on a GPU, and this version of numpool has no GPU support; "
-                "copy it to main memory first"
+                f"{name} lies on a GPU, but other arguments are arrays in main memory; copy either"
             )
         try:
             value = np.asanyarray(value)
@@ -206,7 +206,7 @@ def as_array(name: str, value: Any, kinds: str = _REAL) -> np.ndarray:
             f"as {name}.filled(value)"
         )
     if not is_supported(value.dtype, kinds):
-        raise TypeError(f"{name} must have dtype {_ALLOWED[kinds]}, got {value.dtype}")
+        raise TypeError(f"{name} must have dtype {ALLOWED[kinds]}, got {value.dtype}")
     if not plain:
         value = value.view(np.ndarray)
     if not value.dtype.isnative:
@@ -228,28 +228,33 @@ def as_output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> n
     """`out` if a result of this shape and dtype can be written into it."""
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a numpy array of {dtype}, got {type(out).__name__}")
+    check_output(name, out, out.flags.writeable, shape, dtype)
+    return out
+
+
+def check_output(
+    name: str, out: Any, writeable: bool, shape: tuple[int, ...], dtype: np.dtype
+) -> None:
+    """Refuse an array that is no place for a result of this shape and dtype."""
     if out.dtype != dtype or not out.dtype.isnative:
         raise TypeError(f"{name} must have dtype {dtype} (native byte order), got {out.dtype!r}")
     if out.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
+    if not writeable:
         raise ValueError(f"{name} must be writeable, got a read-only array")
-    if _may_overlap_itself(out):
+    if _may_overlap_itself(out.shape, out.strides, out.dtype.itemsize):
         raise ValueError(
             f"{name} must not overlap itself in memory, got strides {out.strides} "
             f"for shape {out.shape}"
         )
-    return out
 
 
-def _may_overlap_itself(array: np.ndarray) -> bool:
+def _may_overlap_itself(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
     """Whether two elements share memory; True also where that is not plain to see."""
-    span = array.itemsize
-    for stride, size in sorted(
-        (abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1
-    ):
+    span = itemsize
+    for stride, size in sorted((abs(s), n) for s, n in zip(strides, shape, strict=True) if n > 1):
         if stride < span:
-            return array.size > 0
+            return 0 not in shape
         span = stride * (size - 1) + span
     return False
 
