@@ -1,0 +1,191 @@
+"""Launches: a kernel, its plan, and the tables it reads on each device.
+
+A step depends on dtypes, shapes, strides and arguments, never on data: it is worked out once and
+kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from numpool._cuda import arrays, launch, library, tables
+from numpool._cuda.libraries import DeviceArray
+from numpool._cuda.plan import Numbers, as_arguments, codes_of, memory_of, plan_walk
+from numpool._cuda.prepared import Prepared, prepare
+from numpool._cuda.vectors import BYTES as VECTOR
+from numpool._cuda.vectors import lanes_of
+from numpool._cuda.warps import LANES
+from numpool._views import View, canonical
+from numpool._windows import Axis, Windows
+
+# Threads of a block. The simulator starts one of Python's for each.
+_BLOCK = 32 if launch.SIMULATED else 256
+_KEPT = 512
+# Windows that are so many elements apart share no sector of memory.
+_APART = 8
+
+
+class Way(NamedTuple):
+    """How a step goes over windows: from their outputs or, `backward`, from their inputs.
+
+    Tables have the windows' shares of a divisor if `include_pad` is not None; for `shares` alone,
+    each output has the one tap at its own place. `codes` are (offsets, own) of plan.codes_of.
+    """
+
+    backward: bool = False
+    include_pad: bool | None = None
+    shares: bool = False
+    codes: tuple[bool, bool] | None = None
+
+
+class _Facts(NamedTuple):
+    """What a step depends on of an operand."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    itemsize: int
+    in_line: bool
+
+
+def in_line(array: DeviceArray) -> bool:
+    """Whether an array begins where vectors may."""
+    return array.address % VECTOR == 0
+
+
+class _Step:
+    """A kernel ready to launch on operands of some shapes and strides."""
+
+    def __init__(
+        self,
+        kernel: tuple,
+        windows: Windows,
+        shape: tuple[int, ...],
+        way: Way,
+        operands: tuple[_Facts | None, ...],
+        numbers: Numbers,
+    ) -> None:
+        strides = [None if o is None else o.strides for o in operands]
+        lead, kept = 2 if way.backward else 0, way.codes is not None
+        view = canonical(windows, shape, strides, lead, keep_axes=kept, join=not way.shares)
+        table_of: Callable[[Axis], tables.Table] = tables.backward
+        if not way.backward:
+            make = tables.shares if way.shares else tables.forward
+            table_of = functools.partial(make, include_pad=way.include_pad)
+        codes = None if way.codes is None else codes_of(windows, *way.codes)
+        memory = [None if o is None else memory_of(*o[:3]) for o in operands]
+        plan = plan_walk(view, table_of, way.backward, memory, codes)
+        threads = 1
+        if not (plan.wide or way.backward):
+            vectors = library.with_vectors(*kernel)
+            if vectors is not None and _lie_in_vectors(view, operands):
+                lanes = lanes_of(kernel[1][0])
+                plan = plan_walk(view, table_of, False, memory, codes, lanes)
+                kernel = vectors
+            shared = library.by_warps(*kernel)
+            if shared is not None and _lie_apart(view.columns.window) and not way.shares:
+                plan = plan_walk(view, table_of, False, memory, codes, warps=LANES)
+                kernel, threads = shared, LANES
+            kernel = _for_strips(kernel, view) or kernel
+        self.kernel = library.kernel(*kernel, plan.wide)
+        self.grid = -(-plan.walk.threads * threads // _BLOCK)
+        self.numbers = as_arguments((plan.walk, numbers), plan.wide)
+        self.tables = plan.tables
+        # How far in front of an operand's first element its memory begins.
+        self.before = [0 if m is None else m.start * m.itemsize for m in memory]
+        self.uploaded: dict[int, Any] = {}
+        self.prepared: dict[int, Prepared | None] = {}
+
+    def run(self, operands: tuple[DeviceArray | None, ...]) -> None:
+        source = operands[0]
+        assert source is not None
+        number = source.device
+        prepared = self.prepared.get(number)
+        if prepared is not None:
+            pairs = zip(operands, self.before, strict=True)
+            prepared.run(source.stream, [0 if o is None else o.address - b for o, b in pairs])
+            return
+        table = self.uploaded.get(number)
+        if table is None:
+            table = self.uploaded[number] = launch.table(self.tables, number)
+        flat = [table if o is None else arrays.flat(o)[0] for o in operands]
+        arguments = (*flat, table, *self.numbers)
+        launch.run(self.kernel, self.grid, _BLOCK, number, source.stream, arguments)
+        if number not in self.prepared:
+            self.prepared[number] = prepare(
+                self.kernel, self.grid, _BLOCK, number, arguments, len(operands)
+            )
+
+
+def _lie_in_vectors(view: View, operands: tuple[_Facts | None, ...]) -> bool:
+    """Whether the channels of source and result are whole vectors in memory."""
+    source, _, out, _ = operands
+    assert source is not None and out is not None
+    size = source.itemsize
+    if view.channels.window.length * size % VECTOR or not (source.in_line and out.in_line):
+        return False
+    others = (view.depth, view.rows, view.columns, *view.batch)
+    return all(
+        view.channels.strides[i] == size and all(d.strides[i] % VECTOR == 0 for d in others)
+        for i in (0, 2)
+    )
+
+
+def _lie_apart(columns: Axis) -> bool:
+    """Whether windows along columns are long, and neighbours have little in common in memory."""
+    long = columns.trimmed().kernel >= LANES
+    return long and (columns.outputs == 1 or columns.stride >= _APART)
+
+
+def _for_strips(kernel: tuple, view: View) -> tuple | None:
+    """The kernel that knows the size and stride of a view's windows, if there is one."""
+    depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
+    if depth.kernel > 1 or row.kernel != column.kernel or row.dilation > 1:
+        return None
+    family, arguments = kernel
+    return library.for_strips(family, arguments, (row.kernel, row.stride))
+
+
+@functools.lru_cache(_KEPT)
+def _step(*facts: Any) -> _Step:
+    return _Step(*facts)
+
+
+def run(
+    kernel: tuple,
+    windows: Windows,
+    shape: tuple[int, ...],
+    way: Way,
+    source: DeviceArray,
+    out: DeviceArray,
+    other: DeviceArray | None = None,
+    extra: DeviceArray | None = None,
+    numbers: Numbers | None = None,
+) -> None:
+    """Launch a kernel, (family, its arguments), on windows over an input of `shape`."""
+    if out.size == 0:
+        return
+    operands = (source, other, out, extra)
+    facts = tuple(o and _Facts(o.shape, o.strides, o.itemsize, in_line(o)) for o in operands)
+    step = _step(kernel, windows, shape, way, facts, numbers or Numbers())
+    step.run(operands)
+    taken = _recordings.get()
+    if taken is not None:
+        taken.append((step, operands))
+
+
+_recordings: ContextVar[list | None] = ContextVar("recordings", default=None)
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list]:
+    """A list that gets the steps that are taken meanwhile, with their operands."""
+    taken: list = []
+    token = _recordings.set(taken)
+    try:
+        yield taken
+    finally:
+        _recordings.reset(token)
