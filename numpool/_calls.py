@@ -6,6 +6,7 @@ kept, so that the next call of its kind costs a few microseconds.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,6 +17,7 @@ import numpy as np
 
 from numpool import _rules
 from numpool._cpu import launch
+from numpool._cuda.libraries import on_device
 from numpool._passes import in_two_passes
 from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
@@ -157,6 +159,17 @@ def _apart(array: np.ndarray, *results: np.ndarray | None) -> np.ndarray:
     return array
 
 
+@functools.cache
+def _gpu() -> Any:
+    """The calls for arrays on a GPU, which bring in numba-cuda."""
+    from numpool._cuda import device
+
+    device.cuda()  # or an error that says what is missing
+    from numpool._cuda import kept
+
+    return kept
+
+
 # ---------------------------------------------------------------- forward
 
 
@@ -173,6 +186,8 @@ def pool(
         key = _key(operator, given, x, *(out if type(out) is tuple else (out,)))
     call = _kept(key, given)
     if call is None:
+        if on_device(x):
+            return _gpu().pool(operator, x, rank, arguments, options, out)
         array = as_array("x", x)
         if array is not x:
             return pool(operator, array, rank, arguments, options, out)
@@ -344,6 +359,8 @@ def avg_pool_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, options: tuple, out: Any
 ) -> np.ndarray:
     """The adjoint of the average."""
+    if on_device(x):
+        return _gpu().avg_pool_backward(grad_output, x, rank, arguments, options, out)
     return _gather(_average_gradient_plan, grad_output, None, x, rank, arguments, options, out)
 
 
@@ -371,6 +388,8 @@ def lp_pool_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, p: Any, y: Any, out: Any
 ) -> np.ndarray:
     """The derivative of the Lp norm."""
+    if on_device(x):
+        return _gpu().lp_pool_backward(grad_output, x, rank, arguments, p, y, out)
     p = _rules.exponent(p)
     if p == np.inf:
         return _largest_magnitude_backward(grad_output, x, rank, arguments, y, out)
@@ -424,6 +443,8 @@ def max_pool_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, indices: Any, out: Any
 ) -> np.ndarray:
     """Each gradient to the input that its index names."""
+    if on_device(x):
+        return _gpu().max_pool_backward(grad_output, x, rank, arguments, indices, out)
     if indices is None:
         return _to_arg_max(grad_output, x, rank, arguments, out)
     given = (rank, *arguments)
