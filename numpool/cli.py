@@ -390,9 +390,10 @@ def _saturated(norms: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _info(_: argparse.Namespace) -> None:
     import numba
 
-    from ._cpu import cache
+    from . import _kernel_files
+    from ._cuda import device
 
-    folder = cache.folder()
+    folder = _kernel_files.folder()
     rows = {
         "numpool": numpool.__version__,
         "python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
@@ -403,7 +404,8 @@ def _info(_: argparse.Namespace) -> None:
         "threading layer": _threading_layer(),
         "kernel cache": str(folder) if folder else "none: no folder can be written",
         "cpu": _cpu(),
-        "gpu": _gpu(),
+        "gpu": device.description(),
+        "numba-cuda": _version("numba-cuda"),
     }
     for name, value in rows.items():
         _say(f"{name + ':':<17}{value}")
@@ -441,29 +443,15 @@ def _cpu() -> str:
     )
 
 
-def _gpu() -> str:
-    try:
-        from numba import cuda
-
-        if cuda.is_available():
-            return ", ".join(
-                f"{gpu.name.decode() if isinstance(gpu.name, bytes) else gpu.name}"
-                f" (compute capability {'.'.join(map(str, gpu.compute_capability))})"
-                for gpu in cuda.gpus
-            )
-    except Exception as error:
-        return f"none ({type(error).__name__}: {error})"
-    return 'none (needs a CUDA device and pip install "numpool[cuda]")'
-
-
 def _compile(arguments: argparse.Namespace) -> None:
-    from ._cpu import cache, library
+    from . import _kernel_files
+    from ._cpu import library
 
-    folder = cache.folder()
+    folder = _kernel_files.folder()
     if arguments.clear:
         if arguments.op or arguments.dtype:
             raise Refused("--clear empties the whole cache: it goes with no other option")
-        _say(f"{cache.clear()} files removed from {folder or 'no folder'}")
+        _say(f"{_kernel_files.clear()} files removed from {folder or 'no folder'}")
         return
     if folder is None:
         raise Refused("no folder for kernels can be written: set NUMBA_CACHE_DIR to one")
