@@ -13,6 +13,8 @@ from benchmarks.peers.peer import Peer
 from benchmarks.timing import Call, Times, interleaved, once, repeated
 
 NUMPOOL, REUSED, ALONE, FLOOR = "numpool", "numpool, out=", "numpool, 1 thread", "floor"
+# On a GPU: the time in which a call returns.
+HOST = "numpool, host"
 # A call over this many seconds is shown as such.
 LIMIT = 30.0
 # Cases of more taps are tried on a part first, of so many taps: a slow peer takes 10 to 100 ns for

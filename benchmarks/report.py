@@ -12,7 +12,7 @@ from benchmarks import machine, plot, tables
 from benchmarks.cases import select
 from benchmarks.measure import NUMPOOL, measure
 from benchmarks.peers import PEERS, installed
-from benchmarks.results import Result, Results
+from benchmarks.results import Result, Results, known
 
 
 def main() -> None:
@@ -27,7 +27,9 @@ def main() -> None:
     if options.redraw:
         _write(Results.load(data), options.out)
         return
-    results = _known(data)
+    missing = [peer.name for peer in PEERS if not peer.version]
+    new = Results(machine.machine(), machine.versions(installed()), missing)
+    results = known(data, new)
     rounds = options.rounds or (3 if options.quick else 7)
     start = time.monotonic()
     for number, case in enumerate(cases, 1):
@@ -49,24 +51,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--redraw", action="store_true", help="write tables and plot anew")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where to write")
     return parser.parse_args()
-
-
-def _known(path: Path) -> Results:
-    """What is kept in a file, or nothing where it was measured in other circumstances."""
-    missing = [peer.name for peer in PEERS if not peer.version]
-    new = Results(machine.machine(), machine.versions(installed()), missing)
-    if path.exists():
-        kept = Results.load(path)
-        if kept.machine == new.machine and _peers(kept) == _peers(new):
-            new.cases = kept.cases
-        else:
-            print(f"{path} has results of another machine or other versions: starting anew")
-    return new
-
-
-def _peers(results: Results) -> dict[str, str]:
-    """All versions but numpool's own, which is what changes between runs."""
-    return {name: text for name, text in results.versions.items() if name != "numpool"}
 
 
 def _line(result: Result) -> str:

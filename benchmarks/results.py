@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.cases import CASES, Case
-from benchmarks.measure import ALONE, FLOOR, NUMPOOL, REUSED, Measured
+from benchmarks.measure import ALONE, FLOOR, HOST, NUMPOOL, REUSED, Measured
 from benchmarks.timing import Times
 
-_OURS = (NUMPOOL, REUSED, ALONE, FLOOR)
+_OURS = (NUMPOOL, REUSED, ALONE, FLOOR, HOST)
 
 
 @dataclass
@@ -94,6 +94,22 @@ class Results:
             if name in table
         }
         return cls(**kept, cases=cases)
+
+
+def known(path: Path, new: Results) -> Results:
+    """`new` with the cases that are kept in a file, if they were measured as it says."""
+    if path.exists():
+        kept = Results.load(path)
+        if kept.machine == new.machine and _peers(kept) == _peers(new):
+            new.cases = kept.cases
+        else:
+            print(f"{path} has results of another machine or other versions: starting anew")
+    return new
+
+
+def _peers(results: Results) -> dict[str, str]:
+    """All versions but numpool's own, which is what changes between runs."""
+    return {name: text for name, text in results.versions.items() if name != "numpool"}
 
 
 def _plain(measured: Measured) -> dict[str, object]:

@@ -14,7 +14,7 @@ from benchmarks.peers.peer import Peer, Run
 from benchmarks.threads import COUNT
 
 
-def _plain(data: Data) -> np.ndarray:
+def plain(data: Data) -> np.ndarray:
     return np.require(data.x, data.x.dtype.newbyteorder("="), ["C", "A", "W"])
 
 
@@ -26,7 +26,7 @@ def _inner(case: Case, before: Sequence[int]) -> tuple[slice, ...]:
     return tuple(inner)
 
 
-def _supports_scipy(case: Case) -> bool:
+def supports_scipy(case: Case) -> bool:
     if case.backward or case.indices or case.operator == "lp" or case.dtype == "float16":
         return False
     whole_numbers = case.operator == "avg" and np.dtype(case.dtype).kind != "f"
@@ -36,24 +36,27 @@ def _supports_scipy(case: Case) -> bool:
 def _prepare_scipy(data: Data) -> Run:
     from scipy import ndimage
 
-    case = data.case
-    x = _plain(data)
+    return filtered(data.case, plain(data), ndimage, np.asarray)
+
+
+def filtered(case: Case, x: Any, ndimage: Any, on_host: Callable[[Any], np.ndarray]) -> Run:
+    """The filters of SciPy, or of a module that has the same ones for arrays of its own."""
     size = [1] * x.ndim
     for axis, k in zip(case.axis, case.kernel_size, strict=True):
         size[axis] = k
     if case.operator == "max":
         lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
 
-        def call() -> np.ndarray:
+        def call() -> Any:
             return ndimage.maximum_filter(x, size, mode="constant", cval=lowest)
 
     else:
 
-        def call() -> np.ndarray:
+        def call() -> Any:
             return ndimage.uniform_filter(x, size, mode="constant")
 
     inner = _inner(case, [k // 2 for k in case.kernel_size]) if case.sliding else ()
-    return Run(call, lambda result: (result[inner],))
+    return Run(call, lambda result: (on_host(result[inner]),))
 
 
 def _supports_moving(case: Case) -> bool:
@@ -71,7 +74,7 @@ def _supports_numbagg(case: Case) -> bool:
 
 def _moving(data: Data, function: Callable[..., Any]) -> Run:
     case = data.case
-    x = _plain(data)
+    x = plain(data)
     k, axis = case.kernel_size[0], case.axis[0]
     inner = _inner(case, [k - 1])
     return Run(lambda: function(x, window=k, axis=axis), lambda result: (result[inner],))
@@ -92,7 +95,7 @@ def _prepare_numbagg(data: Data) -> Run:
     return run
 
 
-SCIPY = Peer("SciPy", "scipy", 1, _supports_scipy, _prepare_scipy, running=True)
+SCIPY = Peer("SciPy", "scipy", 1, supports_scipy, _prepare_scipy, running=True)
 BOTTLENECK = Peer(
     "bottleneck", "bottleneck", 1, _supports_bottleneck, _prepare_bottleneck, running=True
 )

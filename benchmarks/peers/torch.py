@@ -18,7 +18,7 @@ from benchmarks.peers.peer import Peer, Run
 from benchmarks.threads import COUNT
 
 
-def _supports(case: Case) -> bool:
+def supports(case: Case) -> bool:
     if case.result or (case.indices == "offset" and not case.backward):
         return False
     if any(2 * p > k for p, k in zip(case.padding, case.kernel_size, strict=True)):
@@ -30,9 +30,9 @@ def _supports(case: Case) -> bool:
     return case.operator == "max" and case.rank > 1
 
 
-def _supports_channels_last(case: Case) -> bool:
+def supports_channels_last(case: Case) -> bool:
     channels = len(case.shape) > case.rank  # without, it is the same layout
-    return _supports(case) and channels and case.rank > 1 and np.dtype(case.dtype).kind == "f"
+    return supports(case) and channels and case.rank > 1 and np.dtype(case.dtype).kind == "f"
 
 
 def _supports_onednn(case: Case) -> bool:
@@ -41,10 +41,10 @@ def _supports_onednn(case: Case) -> bool:
     return plain and usual and case.rank == 2 and case.dense and not case.result
 
 
-def _supports_reduction(case: Case) -> bool:
+def supports_reduction(case: Case) -> bool:
     if not case.whole or (case.backward and (case.operator == "lp" or not case.indices)):
         return case.whole and case.backward and case.operator == "avg"
-    return _supports(case) and np.dtype(case.dtype).kind == "f"
+    return supports(case) and np.dtype(case.dtype).kind == "f"
 
 
 def _tensor(a: np.ndarray) -> Any:
@@ -58,10 +58,10 @@ def _single(case: Case, result: Any) -> tuple[np.ndarray, ...]:
     tensors = result if isinstance(result, tuple) else (result,)
     shapes = [tensor.shape[:2] + tensor.shape[-case.rank :] for tensor in tensors]
     pairs = zip(tensors, shapes, strict=True)
-    return tuple(unbatched(case, tensor.detach().reshape(shape).numpy()) for tensor, shape in pairs)
+    return tuple(unbatched(case, t.detach().reshape(shape).cpu().numpy()) for t, shape in pairs)
 
 
-def _prepare(data: Data, layout: Callable[[Any], Any]) -> Run:
+def prepare(data: Data, layout: Callable[[Any], Any]) -> Run:
     case = data.case
     tensor = lambda a: layout(_tensor(batched(case, a)))  # noqa: E731
     x = tensor(data.x)
@@ -83,7 +83,7 @@ def _contiguous(tensor: Any) -> Any:
     return tensor
 
 
-def _channels_last(tensor: Any) -> Any:
+def channels_last(tensor: Any) -> Any:
     import torch
 
     form = torch.channels_last if tensor.ndim == 4 else torch.channels_last_3d
@@ -173,12 +173,13 @@ def _prepare_onednn(data: Data) -> Run:
     return Run(_forward(case, x), lambda result: _single(case, result.to_dense()))
 
 
-def _prepare_reduction(data: Data) -> Run:
+def prepare_reduction(data: Data, layout: Callable[[Any], Any] = _contiguous) -> Run:
     """One window over everything is a reduction of the last axis."""
     import torch
 
     case = data.case
-    x = _tensor(batched(case, data.x)).flatten(2)
+    tensor = lambda a: layout(_tensor(a)).flatten(2)  # noqa: E731
+    x = tensor(batched(case, data.x))
     if not case.backward:
         reduce = _reduction(case)
 
@@ -186,14 +187,14 @@ def _prepare_reduction(data: Data) -> Run:
             return reduce(x)
 
     elif case.operator == "avg":
-        grad = _tensor(batched(case, data.grad)).flatten(2)
+        grad = tensor(batched(case, data.grad))
 
         def call() -> Any:
             return (grad / case.taps).expand(x.shape).contiguous()
 
     else:
-        grad = _tensor(batched(case, data.grad)).flatten(2)
-        found = _tensor(positions(case, data.indices)).flatten(2)
+        grad = tensor(batched(case, data.grad))
+        found = tensor(positions(case, data.indices))
 
         def call() -> Any:
             return torch.zeros_like(x).scatter_(2, found, grad)
@@ -219,13 +220,13 @@ def _reduction(case: Case) -> Callable[[Any], Any]:
     return lambda x: x.amax(2)
 
 
-TORCH = Peer("torch", "torch", COUNT, _supports, partial(_prepare, layout=_contiguous))
+TORCH = Peer("torch", "torch", COUNT, supports, partial(prepare, layout=_contiguous))
 CHANNELS_LAST = Peer(
     "torch channels last",
     "torch",
     COUNT,
-    _supports_channels_last,
-    partial(_prepare, layout=_channels_last),
+    supports_channels_last,
+    partial(prepare, layout=channels_last),
 )
 ONEDNN = Peer("torch oneDNN", "torch", COUNT, _supports_onednn, _prepare_onednn)
-REDUCTION = Peer("torch reduction", "torch", COUNT, _supports_reduction, _prepare_reduction)
+REDUCTION = Peer("torch reduction", "torch", COUNT, supports_reduction, prepare_reduction)
