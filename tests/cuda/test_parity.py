@@ -1,0 +1,250 @@
+"""Results on a GPU, or in the simulator, against the oracle and the CPU."""
+
+import cases
+import fuzz
+import numpy as np
+import oracle
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import numpool
+from numpool import _calls
+from numpool._cuda import library, passes, plan, steps, strips
+
+pytestmark = [
+    pytest.mark.skipif(not oracle.WIDE, reason="the oracle needs a wide longdouble"),
+    # In the simulator NumPy does the arithmetic, and warns.
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+some = settings(
+    max_examples=cases.examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+WAYS = [
+    (op, direction)
+    for op in ("max", "avg", "lp")
+    for direction in ("forward", "indices", "offset", "backward")
+    if op == "max" or direction in ("forward", "backward")
+]
+
+
+@pytest.fixture(params=["small", "wide", "many rows", "by axis"])
+def size(request, monkeypatch):
+    """Calls as they are, and as large ones are done: counted in 64 bits, with many rows to a
+    thread, axis by axis.
+    """
+    steps._step.cache_clear()
+    _calls._calls.clear()
+    if request.param == "wide":
+        monkeypatch.setattr(plan, "_NARROW", 0)
+    elif request.param == "many rows":
+        monkeypatch.setattr(plan, "_THREADS", 4)
+    elif request.param == "by axis":
+        monkeypatch.setattr(passes, "MOST_TAPS", 3)
+    yield
+    steps._step.cache_clear()
+    _calls._calls.clear()
+
+
+class Carried:
+    """The arguments of a call, with its arrays on a GPU, `apart` or where they share memory."""
+
+    def __init__(self, kind, call, apart):
+        inputs = [p for p in (call.x, call.grad, call.helper) if p is not None]
+        self.of = {}
+        # Arrays in the same memory lie in the same on the GPU, where it has the layouts of both.
+        shared = {}
+        for placed in (*inputs, *(call.out or ())):
+            given = placed.given if isinstance(placed.given, np.ndarray) else placed.values
+            shared.setdefault(id(placed if placed.base is None else placed.base), []).append(
+                (id(placed.given), given)
+            )
+        for placed in shared.values():
+            names, arrays = zip(*placed, strict=True)
+            if apart or not all(a.dtype.isnative and kind.carries(a) for a in arrays):
+                carried = [kind.put(a) for a in arrays]
+            else:
+                carried = kind.upload_all(arrays)
+            self.of.update(zip(names, carried, strict=True))
+        self.positional = [self.of.get(id(a), a) for a in call.positional]
+        self.keywords = {k: self.of.get(id(v), v) for k, v in call.keywords.items()}
+        self.out = None
+        if call.out is not None:
+            self.out = tuple(self.of[id(o.given)] for o in call.out)
+            self.keywords["out"] = self.out if len(self.out) > 1 else self.out[0]
+
+
+def check(case, kind):
+    """Run a configuration, and hold its results against the oracle's."""
+    if not case.possible:
+        return
+    call = cases.build(case)
+    expected = fuzz.reference(case, call)
+    layouts = (case.layout, case.grad_layout, *(case.out or ()))
+    unaligned = any(layout is not None and layout.kind == "unaligned" for layout in layouts)
+    carried = Carried(kind, call, apart=unaligned)
+    result = getattr(numpool, call.function)(*carried.positional, **carried.keywords)
+    results = result if case.direction in ("indices", "offset") else (result,)
+    if carried.out is not None:
+        assert all(a is b for a, b in zip(results, carried.out, strict=True))
+    fuzz.assert_right(case, tuple(kind.get(r) for r in results), expected)
+
+
+@pytest.mark.parametrize(("op", "direction"), WAYS)
+def test_oracle(kind, size, op, direction):
+    @some
+    @given(cases.strategy(op, direction))
+    def configurations(case):
+        check(case, kind)
+
+    configurations()
+
+
+LAYOUTS = {
+    "C": lambda x: x,
+    "Fortran": np.asfortranarray,
+    "channels last": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1),
+    "sliced": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "negative": lambda x: np.ascontiguousarray(x[..., ::-1])[..., ::-1],
+    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+}
+GEOMETRY = {"kernel_size": 3, "stride": 2, "padding": 1}
+
+
+def values(dtype, shape, content="special"):
+    return cases.contents(content, np.dtype(dtype), shape, np.random.default_rng(1))
+
+
+def same(a, b):
+    """Bit by bit but for the sign of zeros and the payload of NaNs."""
+    oracle.assert_same("result", a, b)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_max_is_that_of_the_cpu(kind, dtype, rank, layout):
+    x = LAYOUTS[layout](values(dtype, (2, 3, 6, 5, 4)[: rank + 2]))
+    for indices in (True, "offset"):
+        call = {**GEOMETRY, "axis": tuple(range(2, x.ndim)), "return_indices": indices}
+        expected = numpool.max_pool(x, **call)
+        for got, of_cpu in zip(numpool.max_pool(kind.put(x), **call), expected, strict=True):
+            same(kind.get(got), of_cpu)
+    del call["return_indices"]
+    same(kind.get(numpool.max_pool(kind.put(x), **call)), expected[0])
+
+
+@pytest.mark.parametrize("result", ["float16", "float32", "float64", *cases.INTEGERS])
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_average_of_every_dtype_to_every_dtype(kind, dtype, result):
+    # Exact sums, so that there is one right result.
+    x = values(dtype, (2, 7, 6), "ties")
+    call = {**GEOMETRY, "axis": (1, 2), "dtype": result}
+    same(kind.get(numpool.avg_pool(kind.put(x), **call)), numpool.avg_pool(x, **call))
+
+
+@pytest.mark.parametrize("sizes", strips.SIZES, ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("op", ["max", "avg"])
+def test_windows_that_the_compiler_knows(kind, size, op, dtype, sizes):
+    function = getattr(numpool, f"{op}_pool")
+    # Whole strips, such as meet the edge, three channels, and such as fill whole vectors.
+    for shape, axes, padding in (
+        ((2, 13, 7), (1, 2), 0),
+        ((2, 13, 7), (1, 2), 1),
+        ((9, 7, 3), (0, 1), 0),
+        ((9, 7, 16), (0, 1), 0),
+    ):
+        x = values(dtype, shape, "ties")
+        call = {"kernel_size": sizes[0], "stride": sizes[1], "padding": padding, "axis": axes}
+        same(kind.get(function(kind.put(x), **call)), function(x, **call))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("op", ["max", "avg"])
+def test_windows_that_warps_share(kind, op, dtype):
+    function = getattr(numpool, f"{op}_pool")
+    for shape, call in (
+        ((5, 7, 7), {"kernel_size": 7, "axis": (1, 2)}),
+        ((2, 3, 70), {"kernel_size": (3, 65), "padding": (1, 9), "axis": (1, 2)}),
+        ((4, 200), {"kernel_size": 40, "stride": 33, "padding": 5, "axis": 1}),
+    ):
+        x = values(dtype, shape, "ties")
+        same(kind.get(function(kind.put(x), **call)), function(x, **call))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "size", "expected"),
+    [
+        ((2, 9, 9), (1, 2), 3, "max_forward_strips"),
+        ((2, 9, 9), (1, 2), 4, "max_forward"),
+        ((9, 9, 16), (0, 1), 2, "max_forward_vectors_strips"),
+        ((9, 9, 16), (0, 1), 4, "max_forward_vectors"),
+        ((9, 9, 15), (0, 1), 4, "max_forward"),
+        ((3, 7, 7), (1, 2), 7, "max_forward_warps"),
+    ],
+)
+def test_kernels_that_fit_are_taken(kind, monkeypatch, shape, axes, size, expected):
+    taken = []
+    kernel = library.kernel
+    monkeypatch.setattr(library, "kernel", lambda *name: taken.append(name[0]) or kernel(*name))
+    steps._step.cache_clear()
+    _calls._calls.clear()
+    numpool.max_pool(kind.put(values("float32", shape)), size, 1, axis=axes)
+    assert taken == [expected]
+
+
+@pytest.mark.parametrize("op", ["max", "avg", "lp"])
+def test_runs_are_the_same(kind, op):
+    x, grad = values("float32", (2, 9, 9), "normal"), values("float32", (2, 5, 5), "normal")
+    backward = getattr(numpool, f"{op}_pool2d_backward")
+    first, second = (kind.get(backward(kind.put(grad), kind.put(x), **GEOMETRY)) for _ in "12")
+    assert first.tobytes() == second.tobytes()
+
+
+def test_nothing_wrong_is_passed_by_wrong_indices(kind):
+    grad, x = np.array([1.0, 2.0, 4.0, 8.0]), np.zeros(8)
+    for indices, expected in (
+        (np.array([-1, 7, 5, -9]), [0, 0, 0, 0, 0, 4, 0, 0]),
+        (np.array([0, 1, 2, 255], np.uint8), [1, 0, 0, 2, 0, 0, 0, 0]),
+    ):
+        result = numpool.max_pool_backward(
+            kind.put(grad), kind.put(x), 2, indices=kind.put(indices)
+        )
+        assert kind.get(result).tolist() == expected
+
+
+@pytest.mark.parametrize("op", ["max", "avg", "lp"])
+def test_empty(kind, op):
+    x = kind.put(np.zeros((0, 4, 4), np.float32))
+    result = getattr(numpool, f"{op}_pool2d")(x, 2)
+    assert result.shape == (0, 2, 2)
+    grad = kind.put(np.zeros((0, 2, 2), np.float32))
+    assert getattr(numpool, f"{op}_pool2d_backward")(grad, x, 2).shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("function", ["max_pool", "avg_pool", "lp_pool"])
+def test_arrays_in_main_memory_are_refused_beside_others(kind, function):
+    x, y = np.ones((4, 4), np.float32), np.ones((2, 2), np.float32)
+    with pytest.raises(TypeError, match=r"^out must"):
+        getattr(numpool, function)(kind.put(x), 2, out=y)
+    backward = getattr(numpool, f"{function}_backward")
+    with pytest.raises(TypeError, match=r"^grad_output must lie on the GPU"):
+        backward(y, kind.put(x), 2)
+    with pytest.raises(TypeError, match=r"^(grad_output|x)"):
+        backward(kind.put(y), x, 2)
+
+
+def test_arguments_are_checked_as_on_the_cpu(kind):
+    x = kind.put(np.ones((4, 4), np.float32))
+    with pytest.raises(ValueError, match="the output would be empty"):
+        numpool.max_pool(x, 5)
+    with pytest.raises(TypeError, match="return_indices must be"):
+        numpool.max_pool(x, 2, return_indices=1)
+    with pytest.raises(ValueError, match="p must be greater than 0"):
+        numpool.lp_pool(x, 2, p=0)
+    with pytest.raises(ValueError, match=r"grad_output must have the forward result's shape"):
+        numpool.avg_pool_backward(x, x, 2)
+    with pytest.raises(TypeError, match=r"out must be a pair"):
+        numpool.max_pool(x, 2, return_indices=True, out=x)

@@ -1,0 +1,134 @@
+"""All kernels as PTX and as machine code: what they must not hold, and what they may cost."""
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import kinds
+import pytest
+
+from numpool._cuda import library
+
+if kinds.SIMULATED:
+    pytest.skip("the simulator compiles nothing", allow_module_level=True)
+
+from numpool._cuda import compile_all, compiling
+
+KERNELS = {library.name_of(*kernel): kernel for kernel in compiling.every_kernel()}
+# Of each family, what arrays of float32 take.
+SAMPLE = [
+    name
+    for name in KERNELS
+    if "float32" in name and not re.search("float16|float64|wide|signed|magnitude|int64", name)
+]
+REGISTERS = {"lp": 100, "max": 48, "avg": 64}
+WIDE_REGISTERS = {"lp": 128, "max": 80, "avg": 80}
+# Instructions of PTX for a tap in the innermost loop.
+PER_TAP = {
+    "max_forward_float32": 10,
+    "max_forward_indices_float32_uint8": 22,
+    "max_backward_float32_uint8_float32": 20,
+    "avg_forward_float32_float32_float32": 8,
+    "avg_backward_float32_float32": 8,
+    "lp_forward_float32_float32_square": 14,
+}
+
+
+def ptxas():
+    """The assembler of the package nvidia-cuda-nvcc, or one on the path."""
+    found = sorted(Path(sysconfig.get_path("purelib")).glob("nvidia/*/bin/ptxas"))
+    path = found[-1] if found else shutil.which("ptxas")
+    if path is None:
+        assert not os.environ.get("NUMPOOL_REQUIRE_PTXAS"), "ptxas is not installed"
+        pytest.skip("needs ptxas: the package nvidia-cuda-nvcc")
+    return path
+
+
+def assembled(ptx, cc, folder):
+    """What ptxas has to say of a kernel."""
+    source = folder / "kernel.ptx"
+    source.write_text(ptx)
+    command = [ptxas(), "-v", f"-arch=sm_{cc[0]}{cc[1]}", source, "-o", folder / "kernel.cubin"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def innermost_loops(ptx):
+    """The instructions of each loop that holds no other."""
+    lines = [line.strip() for line in ptx.splitlines()]
+    labels = {line[:-1]: i for i, line in enumerate(lines) if re.fullmatch(r"\$L\w+:", line)}
+    loops = []
+    for i, line in enumerate(lines):
+        jump = re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)
+        if jump and labels[jump[1]] < i:
+            loops.append((labels[jump[1]], i))
+    for first, last in loops:
+        if not any(first <= a and b <= last for a, b in loops if (a, b) != (first, last)):
+            body = lines[first : last + 1]
+            yield [line for line in body if line.endswith(";") and not line.startswith(".")]
+
+
+def checked(name, cc, folder):
+    """Compile a kernel, and look it over; gives its PTX."""
+    ptx = compiling.compile_kernel(KERNELS[name], cc)
+    assert f".entry {name}(" in ptx
+    assert ".local" not in ptx
+    assert not re.search(r"\bcall\b|\batom\b|\bred\b", ptx)
+    if not name.endswith("_wide"):
+        assert not re.search(r"\b(div|rem)\.[su](32|64)", ptx)
+    report = assembled(ptx, cc, folder)
+    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in report, report
+    registers = int(re.search(r"Used (\d+) registers", report)[1])
+    allowed = WIDE_REGISTERS if name.endswith("_wide") else REGISTERS
+    assert registers <= allowed[name.split("_")[0]]
+    return ptx
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels(name, tmp_path):
+    checked(name, (9, 0), tmp_path)
+
+
+@pytest.mark.parametrize("cc", [(7, 5), (8, 0), (10, 0)], ids=str)
+@pytest.mark.parametrize("name", SAMPLE)
+def test_sample_on_other_devices(name, cc, tmp_path):
+    checked(name, cc, tmp_path)
+
+
+@pytest.mark.parametrize("name", PER_TAP)
+def test_instructions_for_a_tap(name):
+    loop = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))[-1]
+    taps = sum("ld.global" in line for line in loop) // (2 if "max_backward" in name else 1)
+    assert taps > 0
+    assert len(loop) / taps <= PER_TAP[name]
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if "vectors" in name])
+def test_vectors_are_read_and_written_in_128_bits(name):
+    ptx = compiling.compile_kernel(KERNELS[name], (9, 0))
+    kind = r"v2\.(f64|u64|b64)" if "float64" in name else r"v4\.(f32|u32|b32)"
+    assert re.search(rf"ld\.global\.{kind}", ptx)
+    assert re.search(rf"st\.global\.{kind}", ptx)
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if "forward_strips_float32" in name])
+def test_instructions_for_an_output(name):
+    """Strips read each row of taps once, and do little besides: their loops write."""
+    size, stride = map(int, name.split("_")[-2:])
+    loops = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))
+    outputs = [sum("st.global" in line for line in loop) for loop in loops]
+    loop, count = max(zip(loops, outputs, strict=True), key=lambda pair: pair[1])
+    assert sum("ld.global" in line for line in loop) == count * size * min(size, stride)
+    assert len(loop) / count <= 16 + 6 * size * min(size, stride)
+
+
+def test_compile_all_names_what_it_compiles(monkeypatch):
+    few = ("max_backward_widened", "avg_backward")
+    monkeypatch.setattr(library, "FAMILIES", {n: library.FAMILIES[n] for n in few})
+    compiled = compile_all()
+    assert compiled.keys() == {name for name in KERNELS if name.startswith(few)}
+    assert all(".target sm_90" in ptx for ptx in compiled.values())
