@@ -16,14 +16,17 @@ class Block(NamedTuple):
 
 
 def block_of(arrays: Sequence[np.ndarray]) -> Block:
-    """The bytes from the first element of some arrays to the last, copied."""
+    """The bytes from the first element of some arrays to the last, copied, and aligned as they
+    were.
+    """
     bounds = [bounds_of(a) for a in arrays]
     low = min(low for low, _ in bounds)
     count = max(high for _, high in bounds) - low
     # Of a length that can be seen as elements of any size.
-    memory = np.zeros((count // 16 + 1) * 16, np.uint8)
-    ctypes.memmove(memory.ctypes.data, low, count)
-    return Block(memory, [a.__array_interface__["data"][0] - low for a in arrays])
+    before = low % 16
+    memory = np.zeros(((before + count) // 16 + 1) * 16, np.uint8)
+    ctypes.memmove(memory.ctypes.data + before, low, count)
+    return Block(memory, [a.__array_interface__["data"][0] - low + before for a in arrays])
 
 
 def bounds_of(a: np.ndarray) -> tuple[int, int]:

@@ -40,12 +40,17 @@ else:
     from numba import types
     from numba.cuda.extending import intrinsic
 
-    def _vector_at(context, builder, array_type, array, at, lanes):
-        """The address of some elements as one value."""
+    _I32 = ir.IntType(32)
+
+    def _vector_at(context, builder, array_type, array, at):
+        """The address of a vector of 32 or 64 bits each that an element begins."""
         element = context.get_data_type(array_type.dtype)
         data = context.make_array(array_type)(context, builder, value=array).data
         place = builder.gep(data, [builder.zext(at, ir.IntType(64))])
-        return builder.bitcast(place, ir.VectorType(element, lanes).as_pointer())
+        # Of eight elements of 16 bits LLVM would make two loads: pairs of them.
+        kind = _I32 if array_type.dtype.bitwidth == 16 else element
+        count = BYTES * 8 // max(array_type.dtype.bitwidth, 32)
+        return builder.bitcast(place, ir.VectorType(kind, count).as_pointer()), count
 
     def make_load(lanes: int) -> Any:
         """A function that reads neighbours from an element on."""
@@ -53,10 +58,13 @@ else:
         @intrinsic
         def load(typing_context, array, at):
             def codegen(context, builder, signature, args):
-                pointer = _vector_at(context, builder, array, args[0], args[1], lanes)
+                pointer, count = _vector_at(context, builder, array, args[0], args[1])
                 vector = builder.load(pointer, align=BYTES)
-                numbers = [ir.Constant(ir.IntType(32), i) for i in range(lanes)]
-                values = [builder.extract_element(vector, number) for number in numbers]
+                values = [builder.extract_element(vector, _I32(i)) for i in range(count)]
+                if count < lanes:
+                    half = ir.IntType(16)
+                    pairs = ((word, builder.lshr(word, _I32(16))) for word in values)
+                    values = [builder.trunc(value, half) for pair in pairs for value in pair]
                 return context.make_tuple(builder, signature.return_type, values)
 
             return types.UniTuple(array.dtype, lanes)(array, at), codegen
@@ -69,12 +77,15 @@ else:
         @intrinsic
         def store(typing_context, array, at, values):
             def codegen(context, builder, signature, args):
-                pointer = _vector_at(context, builder, array, args[0], args[1], lanes)
+                pointer, count = _vector_at(context, builder, array, args[0], args[1])
+                parts = [builder.extract_value(args[2], i) for i in range(lanes)]
+                if count < lanes:
+                    wide = [builder.zext(part, _I32) for part in parts]
+                    pairs = zip(wide[::2], wide[1::2], strict=True)
+                    parts = [builder.or_(a, builder.shl(b, _I32(16))) for a, b in pairs]
                 vector = ir.Constant(pointer.type.pointee, ir.Undefined)
-                for i in range(lanes):
-                    number = ir.Constant(ir.IntType(32), i)
-                    value = builder.extract_value(args[2], i)
-                    vector = builder.insert_element(vector, value, number)
+                for i, part in enumerate(parts):
+                    vector = builder.insert_element(vector, part, _I32(i))
                 builder.store(vector, pointer, align=BYTES)
                 return context.get_dummy_value()
 

@@ -48,9 +48,9 @@ def size(request, monkeypatch):
 
 
 class Carried:
-    """The arguments of a call, with its arrays on a GPU, `apart` or where they share memory."""
+    """The arguments of a call, with its arrays on a GPU."""
 
-    def __init__(self, kind, call, apart):
+    def __init__(self, kind, call):
         inputs = [p for p in (call.x, call.grad, call.helper) if p is not None]
         self.of = {}
         # Arrays in the same memory lie in the same on the GPU, where it has the layouts of both.
@@ -62,10 +62,10 @@ class Carried:
             )
         for placed in shared.values():
             names, arrays = zip(*placed, strict=True)
-            if apart or not all(a.dtype.isnative and kind.carries(a) for a in arrays):
-                carried = [kind.put(a) for a in arrays]
-            else:
+            if all(a.flags.aligned and a.dtype.isnative and kind.carries(a) for a in arrays):
                 carried = kind.upload_all(arrays)
+            else:
+                carried = [kind.put(a if a.flags.aligned else a.copy("K")) for a in arrays]
             self.of.update(zip(names, carried, strict=True))
         self.positional = [self.of.get(id(a), a) for a in call.positional]
         self.keywords = {k: self.of.get(id(v), v) for k, v in call.keywords.items()}
@@ -81,9 +81,7 @@ def check(case, kind):
         return
     call = cases.build(case)
     expected = fuzz.reference(case, call)
-    layouts = (case.layout, case.grad_layout, *(case.out or ()))
-    unaligned = any(layout is not None and layout.kind == "unaligned" for layout in layouts)
-    carried = Carried(kind, call, apart=unaligned)
+    carried = Carried(kind, call)
     result = getattr(numpool, call.function)(*carried.positional, **carried.keywords)
     results = result if case.direction in ("indices", "offset") else (result,)
     if carried.out is not None:

@@ -24,7 +24,7 @@ SAMPLE = [
     for name in KERNELS
     if "float32" in name and not re.search("float16|float64|wide|signed|magnitude|int64", name)
 ]
-REGISTERS = {"lp": 100, "max": 48, "avg": 64}
+REGISTERS = {"lp": 100, "max": 72, "avg": 72}
 WIDE_REGISTERS = {"lp": 128, "max": 80, "avg": 80}
 # Instructions of PTX for a tap in the innermost loop.
 PER_TAP = {
@@ -110,7 +110,7 @@ def test_instructions_for_a_tap(name):
 @pytest.mark.parametrize("name", [name for name in KERNELS if "vectors" in name])
 def test_vectors_are_read_and_written_in_128_bits(name):
     ptx = compiling.compile_kernel(KERNELS[name], (9, 0))
-    kind = r"v2\.(f64|u64|b64)" if "float64" in name else r"v4\.(f32|u32|b32)"
+    kind = r"(v2\.[fub]64|v4\.[fub]32)"
     assert re.search(rf"ld\.global\.{kind}", ptx)
     assert re.search(rf"st\.global\.{kind}", ptx)
 
@@ -123,7 +123,9 @@ def test_instructions_for_an_output(name):
     outputs = [sum("st.global" in line for line in loop) for loop in loops]
     loop, count = max(zip(loops, outputs, strict=True), key=lambda pair: pair[1])
     assert sum("ld.global" in line for line in loop) == count * size * min(size, stride)
-    assert len(loop) / count <= 16 + 6 * size * min(size, stride)
+    # A maximum that keeps NaN takes four instructions, a sum one.
+    tap = 8 if name.startswith("max") else 6
+    assert len(loop) / count <= 20 + tap * size * min(size, stride)
 
 
 def test_compile_all_names_what_it_compiles(monkeypatch):
