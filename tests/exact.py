@@ -1,7 +1,7 @@
 """Exact powers, and how far a float64 is from an exact number."""
 
 import math
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
@@ -14,13 +14,13 @@ def double(value):
 
 def exact_power(x, exponent):
     """x ** exponent to 60 digits; a Decimal, of a float and a Fraction."""
-    with localcontext(prec=60):
+    with localcontext(Context(prec=60)):
         return Decimal(float(x)) ** (Decimal(exponent.numerator) / Decimal(exponent.denominator))
 
 
 def units(got, expected):
     """How far a float64 is from a Decimal, in units in the last place."""
-    with localcontext(prec=60):
+    with localcontext(Context(prec=60)):
         unit = Decimal(math.ulp(float(expected)))
         return float(abs(Decimal(float(got)) - expected) / unit)
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import reduce
 
@@ -193,7 +193,7 @@ def test_ratio_power_near_underflow(p):
     extremes = (5e-324, 3e-310, 1e-300, 1e-160, 0.5, 1.0, 3.0, 1e160, 1e300, 1.7e308)
     checked = 0
     for a, b in itertools.product(extremes, repeat=2):
-        with localcontext(prec=60):
+        with localcontext(Context(prec=60)):
             ratio = Decimal(a) / Decimal(b)
             if ratio > 2:  # a tap is no larger than its norm, up to rounding
                 continue
@@ -227,7 +227,7 @@ def test_toward():
 
 def exact_gradient(g, x, y, p):
     """g * sign(x) * (|x| / y) ** (p - 1) to 60 digits; y is a float or a Decimal."""
-    with localcontext(prec=60):
+    with localcontext(Context(prec=60)):
         exponent = Decimal(float(p)) - 1
         share = (abs(Decimal(x)) / Decimal(y)) ** exponent
         return Decimal(g) * (1 if x > 0 else -1) * share
@@ -310,7 +310,7 @@ def test_scaled_norm():
         total = (double(root), root, 1.0, 0.0)  # for p = 1 the root of the total is the total
         assert operators.scaled_norm(double(largest), *total, 0.0) == double(largest) * root
         got = operators.scaled_norm(double(largest), *total, scale)
-        with localcontext(prec=60):
+        with localcontext(Context(prec=60)):
             exact = Decimal(largest) * Decimal(root)
             if got < 0:
                 factor = Decimal(scale) if got > -1 else 1 / Decimal(scale)
@@ -329,7 +329,7 @@ def test_scaled_norm():
         assert (got > 0) == normal
     # The root alone is too large for a float64: 3 ** 1000.
     got = operators.scaled_norm(double(5e-324), double(3.0), INF, 1000.0, 0.0, 0.0)
-    with localcontext(prec=60):
+    with localcontext(Context(prec=60)):
         exact = Decimal(2) ** -1074 * Decimal(3) ** 1000
         assert units(got, exact) < 1000 * math.log(3)
 
