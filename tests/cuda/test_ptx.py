@@ -24,8 +24,10 @@ SAMPLE = [
     for name in KERNELS
     if "float32" in name and not re.search("float16|float64|wide|signed|magnitude|int64", name)
 ]
-REGISTERS = {"lp": 100, "max": 72, "avg": 72}
+REGISTERS = {"lp": 100, "max": 48, "avg": 64}
 WIDE_REGISTERS = {"lp": 128, "max": 80, "avg": 80}
+# Of devices other than 9.0, which are not what kernels are made for.
+OTHER_REGISTERS = {"lp": 100, "max": 72, "avg": 72}
 # Instructions of PTX for a tap in the innermost loop.
 PER_TAP = {
     "max_forward_float32": 10,
@@ -83,7 +85,9 @@ def checked(name, cc, folder):
     report = assembled(ptx, cc, folder)
     assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in report, report
     registers = int(re.search(r"Used (\d+) registers", report)[1])
-    allowed = WIDE_REGISTERS if name.endswith("_wide") else REGISTERS
+    allowed = REGISTERS if cc == (9, 0) else OTHER_REGISTERS
+    if name.endswith("_wide"):
+        allowed = WIDE_REGISTERS
     assert registers <= allowed[name.split("_")[0]]
     return ptx
 
@@ -124,8 +128,8 @@ def test_instructions_for_an_output(name):
     loop, count = max(zip(loops, outputs, strict=True), key=lambda pair: pair[1])
     assert sum("ld.global" in line for line in loop) == count * size * min(size, stride)
     # A maximum that keeps NaN takes four instructions, a sum one.
-    tap = 8 if name.startswith("max") else 6
-    assert len(loop) / count <= 20 + tap * size * min(size, stride)
+    base, tap = (20, 8) if name.startswith("max") else (16, 6)
+    assert len(loop) / count <= base + tap * size * min(size, stride)
 
 
 def test_compile_all_names_what_it_compiles(monkeypatch):
