@@ -1,4 +1,4 @@
-"""Compiling with less of numba's work: a kernel is made of some twenty small functions, and numba
+"""Compiling with less of numba's work: a kernel is made of some thirty small functions, and numba
 treats each as if it were to be used alone.
 """
 
@@ -6,55 +6,87 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 from llvmlite.binding import Linkage
-from numba.core import codegen, dispatcher
+from numba import _dynfunc
+from numba.core import codegen, cpu, dispatcher
+
+# Methods of numba that do for each function what only the kernel as a whole needs.
+_NUMBAS: tuple[tuple[Any, str], ...] = (
+    (dispatcher._FunctionCompiler, "_compile_core"),  # type: ignore[attr-defined]
+    (codegen.CPUCodeLibrary, "_optimize_final_module"),
+    (codegen.JITCodeLibrary, "_finalize_specific"),
+    (codegen.JITCPUCodegen, "_add_module"),
+    (cpu.CPUContext, "get_executable"),
+)
+
+
+def _of_kernels_only(numbas: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Such methods, which leave inner functions alone: these stay modules that a kernel is linked
+    from, with neither code nor an address of their own.
+    """
+    depth = 0
+
+    def compile_function(self: Any, *arguments: Any) -> Any:
+        nonlocal depth
+        depth += 1
+        try:
+            return numbas["_compile_core"](self, *arguments)
+        finally:
+            depth -= 1
+
+    def optimize(self: Any) -> None:
+        if depth <= 1:
+            # What nobody else can call may go once it is inlined.
+            for function in self._final_module.functions:
+                if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
+                    function.linkage = Linkage.internal
+            numbas["_optimize_final_module"](self)
+
+    def generate_code(self: Any) -> None:
+        if depth <= 1:
+            numbas["_finalize_specific"](self)
+
+    def add_module(self: Any, module: Any) -> Any:
+        return numbas["_add_module"](self, module) if depth <= 1 else None
+
+    def get_executable(self: Any, library: Any, description: Any, environment: Any) -> Any:
+        if depth <= 1:
+            return numbas["get_executable"](self, library, description, environment)
+        library._ensure_finalized()
+        # As numba's own for a function without a wrapper for Python: nothing that can be called.
+        name = description.qualname.split(".")[-1]
+        return _dynfunc.make_function(
+            description.lookup_module(), name, "", 0, environment, (library,)
+        )
+
+    return {
+        "_compile_core": compile_function,
+        "_optimize_final_module": optimize,
+        "_finalize_specific": generate_code,
+        "_add_module": add_module,
+        "get_executable": get_executable,
+    }
 
 
 @contextlib.contextmanager
 def quickly() -> Iterator[None]:
     """While a kernel is compiled, under numba's compiler lock: leave out what is done in vain.
 
-    The modules of inner functions are optimised where they are linked into the kernel, and not on
-    their own before: it saves a sixth of the time. Numba's many small objects are no garbage before
-    the end: without the collector it is another sixth. Where a version of numba has other
+    Inner functions are optimised and become machine code where they are linked into the kernel, and
+    not on their own before: it saves a third of the time. Numba's many small objects are no garbage
+    before the end: without the collector it is another sixth. Where a version of numba has other
     internals, it is just slower.
     """
-    library = codegen.CPUCodeLibrary
-    compiler: Any = dispatcher._FunctionCompiler  # type: ignore[attr-defined]
-    optimize = getattr(library, "_optimize_final_module", None)
-    compile_function = getattr(compiler, "_compile_core", None)
-    collected = gc.isenabled()
-    depth = 0
-
-    def inner(self: Any, *arguments: Any) -> Any:
-        nonlocal depth
-        depth += 1
-        try:
-            return compile_function(self, *arguments)  # type: ignore[misc]
-        finally:
-            depth -= 1
-
-    def outermost(self: Any) -> None:
-        if depth <= 1:
-            # A function of the kernel's own: by its name, the linker would take the one of the
-            # module that was not optimised.
-            for function in self._final_module.functions:
-                if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
-                    function.linkage = Linkage.internal
-            optimize(self)  # type: ignore[misc]
-
-    gc.disable()
-    if optimize is not None and compile_function is not None:
-        library._optimize_final_module = outermost
-        compiler._compile_core = inner
-    try:
+    with contextlib.ExitStack() as patched:
+        if all(hasattr(owner, name) for owner, name in _NUMBAS):
+            numbas = {name: getattr(owner, name) for owner, name in _NUMBAS}
+            for (owner, name), own in zip(_NUMBAS, _of_kernels_only(numbas).values(), strict=True):
+                patched.enter_context(mock.patch.object(owner, name, own))
+        if gc.isenabled():
+            gc.disable()
+            patched.callback(gc.enable)
         yield
-    finally:
-        if optimize is not None and compile_function is not None:
-            library._optimize_final_module = optimize
-            compiler._compile_core = compile_function
-        if collected:
-            gc.enable()
