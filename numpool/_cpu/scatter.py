@@ -135,7 +135,7 @@ def make_scatter(computed, far):
                         ):
                             masks = plan.masks
                             if plan.masks and plan.masked_columns:
-                                masks += 4 * ow * channels
+                                masks += 4 * ow * plan.block_channels
                         index_start = indices + od * plan.indices.depth + oh * plan.indices.row
                         index_start += ow * plan.indices.column
                         call(plan.locate, (plan_address,
