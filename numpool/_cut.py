@@ -11,7 +11,7 @@ from typing import NamedTuple
 from numpool._windows import Axis
 
 # A line of columns fits the first-level cache, with room for those it is combined with.
-_LINE_BYTES = 32768
+LINE_BYTES = 32768
 # Lines that are laid out at a time.
 _BATCH_BYTES = 32768
 # A tile over whose rows windows slide fits the second-level cache; its rows start at cache lines.
@@ -193,7 +193,7 @@ def cut_walk(
     """The cut of a walk into some `tasks`; `converted` tells whether rows are not accumulators as
     they are, `loaded` whether they are loaded by a row function.
     """
-    slide, tile, block = _cut_columns(column, channels, _LINE_BYTES // itemsize)
+    slide, tile, block = _cut_columns(column, channels, LINE_BYTES // itemsize)
     budget = _TILE_BYTES // itemsize
     spread = slide and column.phases.period > 1
     slide_rows = slide and column.phases.period == row.phases.period == 1
@@ -248,7 +248,7 @@ def cut_walk(
     results *= min(column.phases.per_period, 2)
     slid, core_size = _lines(batch_rows, spread_pitch, spread * tile * block), 0
     if not slide:
-        fold_columns = max(_LINE_BYTES // itemsize // (column.dilation * block), 1)
+        fold_columns = max(LINE_BYTES // itemsize // (column.dilation * block), 1)
         pitch = ((fold_columns - 1) * column.dilation + 1) * block
         margin, results = 0, tile * block
         slid = 64 * block  # a stack of pieces: more levels than a tree can have
@@ -264,7 +264,7 @@ def cut_walk(
         spare = max(spare, max(lines, strips.row_group) * tile * block)
     loaded_rows = _LEAF_TAPS
     taps = most_taps(depth), most_taps(row)
-    if slide and loaded and row.dilation == 1 and row.stride <= row.kernel and taps != (1, 1):
+    if slide and loaded and row.dilation == 1 and row.stride <= taps[1] and taps != (1, 1):
         # Rows that are taps of several lines are loaded once.
         loaded_rows += min(taps[0], _LEAF_TAPS) * batch_rows * row.stride
     leaves = _leaves(*taps)

@@ -20,7 +20,7 @@ from numpool._cpu.tiles import (
 
 
 @function
-def lay_rows(plan, plan_address, buffers, tile, target, first, rows):
+def lay_rows(plan, plan_address, buffers, tile, target, target_pitch, first, rows):
     """Lay out lines `first` to `first + rows` of the tile, the first at `target`.
 
     A line is a place along the rows, or where windows slide over rows one of the padded input,
@@ -30,11 +30,11 @@ def lay_rows(plan, plan_address, buffers, tile, target, first, rows):
     depth_code = first_code(plan.depth, tile.depth, depths[0]) if plan.coded else ZERO
     size = tile.data * tile.channels
     phases = plan.row.phases
-    pitch = phases * plan.pitch
+    pitch = phases * target_pitch
     for phase in range(min(phases, rows)):
         row = first + phase
         while row < first + rows:
-            line = target + ((row - first) * plan.pitch + tile.margin) * plan.itemsize
+            line = target + ((row - first) * target_pitch + tile.margin) * plan.itemsize
             # The taps of this line, and how many lines of its phase that follow have theirs in the
             # same places.
             run = 1

@@ -24,7 +24,7 @@ def work_flat(plan, plan_address, buffers, tile, first_row, last_row):
     size, pitch = tile.columns * tile.channels, plan.result_pitch
     first = first_row * plan.row.stride - plan.row.before
     lines = lines_of(plan, first_row, last_row)
-    lay_rows(plan, plan_address, buffers, tile, buffers.laid, first, lines)
+    lay_rows(plan, plan_address, buffers, tile, buffers.laid, plan.pitch, first, lines)
     window_rows(
         plan, buffers, tile, buffers.laid, plan.pitch, lines, buffers.result, pitch,
         plan.column.kernel,
@@ -52,7 +52,9 @@ def work_sliding(plan, plan_address, buffers, tile, first_row, last_row):
         count = lines_of(plan, row, row + rows)
         while kept < count:
             here = min(plan.batch_rows, count - kept)
-            lay_rows(plan, plan_address, buffers, tile, buffers.laid, first + kept, here)
+            lay_rows(
+                plan, plan_address, buffers, tile, buffers.laid, plan.pitch, first + kept, here
+            )
             target = part(plan, buffers.result, plan.result_size, kept * pitch, size)
             window_rows(
                 plan, buffers, tile, buffers.laid, plan.pitch, here, target, pitch,

@@ -10,6 +10,7 @@ It goes from output tile to output tile and does three steps on each:
 The lines are made by the line kernel (lines.py) and the row functions (rows.py), which the walk
 calls by address: it knows of sizes and places only, and is compiled once. Where nothing has to be
 laid out, source rows serve as lines, and where nothing has to be finished, lines end in `out`.
+Where columns have no windows, lines are laid out where these would go.
 
 Windows that slide over rows have a walk of their own (strips.py), which nobody else waits for to be
 compiled, and so have windows longer than a line buffer (long_windows.py).
@@ -62,23 +63,25 @@ def work_folded(plan, plan_address, buffers, tile, first_row, last_row):
         lines = min(plan.batch_rows, last_place - place)
         row = max(output_of(plan.row, place), first_row)
         next_row = min(output_of(plan.row, place + lines), last_row)
-        line, line_pitch = buffers.laid, plan.pitch
-        if plan.source_lines and tile.margin == 0:
-            step = plan.row.stride * plan.source.row
-            line = tile.source + tile.depth * plan.depth.stride * plan.source.depth + row * step
-            line += tile.low * plan.source.column
-            line_pitch = step // plan.itemsize
-        else:
-            lay_rows(plan, plan_address, buffers, tile, line, place, lines)
         # Where lines go to.
         target, pitch = buffers.result, plan.result_pitch
         if plan.spread_pitch:
             target, pitch = buffers.slid, plan.spread_pitch
         if plan.out_lines:
             target, pitch = out_row(plan, tile, row), plan.out.row // plan.itemsize
+        line, line_pitch = buffers.laid, plan.pitch
+        if plan.laid_lines:
+            line, line_pitch = target, pitch
+        if plan.source_lines and tile.margin == 0:
+            step = plan.row.stride * plan.source.row
+            line = tile.source + tile.depth * plan.depth.stride * plan.source.depth + row * step
+            line += tile.low * plan.source.column
+            line_pitch = step // plan.itemsize
+        else:
+            lay_rows(plan, plan_address, buffers, tile, line, line_pitch, place, lines)
         if plan.spread_pitch:
             spread_rows(plan, buffers, tile, lines, target, pitch)
-        else:
+        elif line != target:
             taps = plan.column.kernel
             window_rows(plan, buffers, tile, line, line_pitch, lines, target, pitch, taps)
         if not plan.out_lines:
