@@ -103,12 +103,6 @@ def _exact_sums(x: np.dtype, taps: int) -> np.dtype | None:
     return None
 
 
-def _computed_max(x: np.dtype) -> np.dtype:
-    if x == np.float16:
-        return _FLOAT32
-    return np.dtype(np.uint8) if x == np.bool_ else x
-
-
 # Kernels count as many taps of a window: see _cpu/loops.py.
 MOST_CODES = 2**62
 
@@ -132,7 +126,7 @@ def _rows(x: np.dtype, computed: np.dtype, store: tuple, lines: tuple) -> Rows:
 
 
 def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
-    computed = _computed_max(x)
+    computed = np.dtype(np.uint8) if x == np.bool_ else x
     # Bool is loaded as bool, which makes 1 of all true bytes, and stored as the bytes it is.
     stored = computed.name if x == np.bool_ else x.name
     if isinstance(return_indices, str):
@@ -151,9 +145,7 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
         return Forward(computed, x, None, rows, Divisor(), {})
     store: tuple
     few = codes < NO_TAP
-    # As vectors, float16 is for CPUs that have an instruction for it.
-    by_taps = few and x != np.float16
-    taps = (x.name, indices.name) if by_taps else None
+    taps = (x.name, indices.name) if few else None
     if x.itemsize <= 4 and few:
         store = ("store_packed", x.name, indices.name)
         rows = Rows(("load_packed", x.name), store, ("argmax", x.name), x, taps=taps)

@@ -5,6 +5,7 @@ Nothing is laid out: it is as fast as the source is read, where packed values ta
 """
 
 from numpool._cpu.arg_taps import make_walk, nothing_of
+from numpool._cpu.halves import is_larger_half
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import function, read, write
 from numpool._cpu.rows import reader, scalar, stored_type
@@ -21,6 +22,7 @@ def make_walk_arg_runs(dtype, index_dtype):
     arg_run = make_arg_run(dtype, LANES)
     stored, index = stored_type(dtype), stored_type(index_dtype)
     convert, itemsize = reader(dtype, stored), itemsize_of(stored)
+    is_larger = is_larger_half if dtype == "float16" else scalar.is_larger
     lowest, nowhere = nothing_of(dtype, index_dtype)
 
     @function
@@ -29,7 +31,7 @@ def make_walk_arg_runs(dtype, index_dtype):
         best, found = convert(read(address, stored)), 0
         for number in range(1, count):
             value = convert(read(address + number * itemsize, stored))
-            if scalar.is_larger(best, value):
+            if is_larger(best, value):
                 best, found = value, number
         return best, found
 

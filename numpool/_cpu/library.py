@@ -16,6 +16,7 @@ from numpool._cpu import (
     arg_runs,
     arg_taps,
     compiling,
+    halves,
     launch,
     lines,
     locate,
@@ -39,22 +40,21 @@ from numpool._operators import NO_PACKED
 WALK_SIGNATURE = types.int64(*[types.int64] * 7)
 
 
-def _lowest(dtype: np.dtype) -> float | int:
-    return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
-
-
 def _computed(dtype: str) -> Any:
     return rows.stored_type(np.dtype(dtype))
 
 
 def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Callable:
     computed = _computed(dtype)
-    identity = _lowest(np.dtype(dtype)) if overlap else 0
+    identity = rows.lowest_of(dtype) if overlap else 0
+    both, of_vectors = getattr(rows.scalar, combine), getattr(vectors, combine, None)
+    if dtype == "float16":
+        both, of_vectors = halves.larger_half, halves.larger
     reduce_run = None
     if not pairs:
-        reduce_run = vectors.make_reduce_run(getattr(vectors, combine), identity, computed)
+        reduce_run = vectors.make_reduce_run(of_vectors, identity, computed)
     return lines.make_lines(
-        getattr(rows.scalar, combine),
+        both,
         computed(identity),
         computed,
         overlap,

@@ -12,6 +12,7 @@ import numpy as np
 from numba import types
 
 from numpool import _operators
+from numpool._cpu import halves
 from numpool._cpu.memory import array_at, fused, inline, read, write
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import divisor_of, divisor_of_row
@@ -34,10 +35,21 @@ def stored_type(dtype):
     return getattr(types, dtype.name)
 
 
+def lowest_of(dtype):
+    """The lowest element of a dtype, as it is stored: what a maximum of nothing is."""
+    dtype = np.dtype(dtype)
+    if dtype == np.float16:
+        return halves.LOWEST
+    if dtype.kind == "f":
+        return -np.inf
+    return 0 if dtype.kind == "b" else int(np.iinfo(dtype).min)
+
+
 def reader(dtype, computed):
     """A function that turns a stored element of `dtype` into the numba type `computed`."""
-    if np.dtype(dtype) == np.float16:
-        return inline(lambda value: computed(scalar.from_half(value)))
+    if np.dtype(dtype) == np.float16 and isinstance(computed, types.Float):
+        single_of = halves.single_of if halves.has_conversions() else scalar.from_half
+        return inline(lambda value: computed(single_of(value)))
     if np.dtype(dtype) == np.bool_:  # any byte but 0 is True, as NumPy has it
         return inline(lambda value: computed(value != 0))
     return inline(lambda value: computed(value))
@@ -49,7 +61,9 @@ def writer(dtype, computed):
     """
     dtype = np.dtype(dtype)
     stored = stored_type(dtype)
-    if dtype == np.float16:
+    if dtype == np.float16 and isinstance(computed, types.Float):
+        if computed == types.float32 and halves.has_conversions():
+            return inline(lambda value: halves.half_of(value))
         return inline(lambda value: scalar.to_half(types.float64(value)))
     if dtype.kind in "iu" and isinstance(computed, types.Float):
         lowest, highest = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)

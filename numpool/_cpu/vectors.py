@@ -6,6 +6,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from numpool._cpu import halves
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.rows import stored_type
 
@@ -35,9 +36,12 @@ def add(builder, dtype, a, b):
 
 
 def is_larger(builder, dtype, a, b):
-    """`_operators.is_larger`."""
-    if not isinstance(dtype, types.Float):
-        return (builder.icmp_signed if dtype.signed else builder.icmp_unsigned)(">", b, a)
+    """`_operators.is_larger`, of elements of a NumPy dtype."""
+    dtype = np.dtype(dtype)
+    if dtype == np.float16:
+        return halves.is_larger(builder, a, b)
+    if dtype.kind != "f":
+        return (builder.icmp_signed if dtype.kind == "i" else builder.icmp_unsigned)(">", b, a)
     above = builder.fcmp_unordered(">", b, a)  # or one of them is NaN
     return builder.and_(above, builder.fcmp_ordered("ord", a, a))
 
@@ -163,7 +167,7 @@ def make_arg_run(dtype, lanes):
 
         def compare(place):
             value, kept = load(place), builder.load(best)
-            second = is_larger(builder, stored, kept, value)
+            second = is_larger(builder, dtype, kept, value)
             builder.store(builder.select(second, value, kept), best)
             new = builder.add(numbers, splat(builder, builder.trunc(place, narrow), codes))
             builder.store(builder.select(second, new, builder.load(found)), found)
@@ -181,9 +185,9 @@ def make_arg_run(dtype, lanes):
             high = ir.Constant(picks, list(range(half, 2 * half)))
             a, b = (builder.shuffle_vector(value, value, part) for part in (low, high))
             i, j = (builder.shuffle_vector(code, code, part) for part in (low, high))
-            equal = builder.not_(is_larger(builder, stored, b, a))
+            equal = builder.not_(is_larger(builder, dtype, b, a))
             lower = builder.icmp_signed("<", j, i)
-            second = builder.or_(is_larger(builder, stored, a, b), builder.and_(equal, lower))
+            second = builder.or_(is_larger(builder, dtype, a, b), builder.and_(equal, lower))
             value, code = builder.select(second, b, a), builder.select(second, j, i)
             half //= 2
         first = ir.Constant(narrow, 0)
