@@ -352,7 +352,10 @@ def _gather_plan(
     def make(view: View, tasks: int) -> Plan:
         return walk_plan(computed, view, rows, divisor, numbers, backward=True, tasks=tasks)
 
-    return planned(windows, shape, operands, lead=2, keep_axes=False, plain=False, make=make)
+    # Whole planes take 0.3 to 0.6 of the time as they are.
+    return planned(
+        windows, shape, operands, lead=2, keep_axes=False, plain=False, runs=1, make=make
+    )
 
 
 def avg_pool_backward(

@@ -45,7 +45,7 @@ def planned(
     view = canonical(windows, shape, strides, lead, keep_axes, join=False)
     first = operands[lead]
     assert first is not None
-    long = 0 < runs <= joined.columns.window.kernel and are_runs(joined, first.itemsize)
+    long = runs > 0 and are_runs(joined, first.itemsize, runs)
     block = 0 if long else _block(view, operands, lead, plain)
     if block == 0:
         return make(joined, TASKS)

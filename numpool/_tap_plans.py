@@ -22,7 +22,7 @@ def taps_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int = TA
     """The plan of such a walk over values and indices of two `dtypes`; None where it is no gain."""
     if _are_of_many_channels(view, *dtypes):
         walk = ("argmax_by_taps", *dtypes)
-    elif are_runs(view, np.dtype(dtypes[0]).itemsize):
+    elif are_runs(view, np.dtype(dtypes[0]).itemsize, RUN_LANES):
         walk = ("argmax_by_runs", *dtypes)
     else:
         return None
@@ -68,9 +68,9 @@ def _are_of_many_channels(view: View, dtype: str, index: str) -> bool:
     return (source, out, extra) == (value, value, number)
 
 
-def are_runs(view: View, itemsize: int) -> bool:
-    """Whether windows are long, of neighbours in memory, and hardly overlap; elements of the source
-    have some bytes.
+def are_runs(view: View, itemsize: int, shortest: int) -> bool:
+    """Whether windows are of so many neighbours in memory at least, and hardly overlap; elements of
+    the source have some bytes.
     """
     column = view.columns.window.trimmed()
     return (
@@ -79,5 +79,5 @@ def are_runs(view: View, itemsize: int) -> bool:
         and view.rows.window.trivial
         and view.columns.strides[0] == itemsize
         and column.dilation == 1
-        and column.stride * 2 >= column.kernel >= RUN_LANES
+        and column.stride * 2 >= column.kernel >= shortest
     )

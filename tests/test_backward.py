@@ -333,6 +333,23 @@ def test_larger(op, dtype, shape, axis, kernel_size, stride, padding, dilation):
         oracle.assert_backward(result, expected, grad.dtype, options.get("p", 0.0))
 
 
+@pytest.mark.parametrize("dtype", cases.FLOATS)
+@pytest.mark.parametrize("stride", [4, 5, 7, 16, 24, 49, 160])
+def test_values_are_spread_over_periods(stride, dtype):
+    for kernel in (stride, stride - 2, stride + 3):
+        for length, padding in ((20 * stride, 0), (13 * stride + 1, 1), (stride + 3, kernel // 2)):
+            window = (kernel, stride, padding)
+            x = np.zeros((2, length), dtype)
+            grad = np.arange(1, 2 * oracle.output_shape(x.shape, *window, axis=1)[1] + 1)
+            grad = grad.reshape(2, -1).astype(dtype)
+            expected = np.zeros_like(x)
+            for output in range(grad.shape[1]):
+                start = output * stride - padding
+                expected[:, max(start, 0) : start + kernel] += grad[:, output, None]
+            result = avg_pool_backward(grad, x, *window, divisor_override=1, axis=1)
+            np.testing.assert_array_equal(result, expected)
+
+
 @pytest.mark.parametrize("op", BACKWARD)
 def test_bitwise_the_same_for_every_number_of_threads(op):
     numba = pytest.importorskip("numba")
