@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpool._cpu import library
-from numpool._cpu.locate import MOST_TAPS
+from numpool._cpu.scatter_masks import MOST_REACH, MOST_TAPS
 from numpool._cpu.scatter_plan import AXIS, OPERANDS, SCATTER
 from numpool._plans import Plan
 from numpool._views import Dimension, View, canonical
@@ -29,6 +29,8 @@ _PARALLEL_BYTES = 1 << 17
 # Below these, indices and what becomes of them are exact in float32: see locate.py.
 _EXACT_INDEX = 2**22
 _EXACT_PLACE = 2**23
+# Numbers of taps are bytes.
+_CODES = 256
 # Bits of all taps of a row are kept for rows of up to so many outputs.
 _MASKED_ROW = 1 << 16
 
@@ -124,6 +126,7 @@ class _Builder:
         lengths = tuple(a.length for a in self.axes)
         box = lengths if self.direct else cut.box
         block = cut.block_channels
+        self.box_sizes = (cut.group, *cut.box, block)
         self.steps = [math.prod(box[i + 1 :]) * block for i in range(3)]
         self.item_step = math.prod(box) * block
         self.entries = self._entries()
@@ -146,6 +149,14 @@ class _Builder:
                 return False
             expected *= size
         return True
+
+    def is_alike(self, operand: int, itemsize: int) -> bool:
+        """Whether an operand lies in memory as a box does."""
+        steps = (self.item_step, *self.steps, 1)
+        return all(
+            size == 1 or dimension.strides[operand] == step * itemsize
+            for dimension, size, step in zip(self.dimensions, self.box_sizes, steps, strict=True)
+        )
 
     def _is_direct(self) -> bool:
         """Whether sums are taken in `out` itself: where it is dense."""
@@ -222,12 +233,23 @@ class _Builder:
         kernels = [a.kernel for a in self.axes]
         places = [a.dilation * s for a, s in zip(self.axes, self.steps, strict=True)]
         codes = self.entries["tap_step"].tolist()
-        depth, row = np.ogrid[: kernels[0], : kernels[1]]
-        self.table("row_places", (depth * places[0] + row * places[1]).reshape(-1))
-        self.table("row_codes", (depth * codes[0] + row * codes[1]).reshape(-1))
-        self.set(tap_rows=kernels[0] * kernels[1], row_taps=kernels[2])
+        taps = np.indices(kernels).reshape(3, -1)
+        tap_places = np.full(_CODES, -(2**62))
+        numbers = (codes @ taps).astype(np.uint32)
+        tap_places[numbers] = places @ taps
+        self.table("tap_places", tap_places)
+        rows = taps[:, :: kernels[2]]
+        self.table("row_places", places @ rows)
+        self.table("row_codes", codes @ rows)
+        self.set(numbered=True, tap_rows=rows.shape[1], row_taps=kernels[2])
         self.set(tap_step=places[2], code_step=codes[2])
-        if self.offsets or all(a.dilation == 1 for a in self.axes):
+        near = all(a.reach <= MOST_REACH for a in self.axes)
+        if near and (self.offsets or all(a.dilation == 1 for a in self.axes)):
+            before = []
+            for axis, tap in zip(self.axes[:2], taps, strict=False):
+                there = tap * axis.dilation < np.arange(axis.reach + 1)[:, None]
+                before.append((there << numbers).sum(axis=1))
+            self.table("bits_before", np.concatenate(before).astype(np.uint32))
             self.masks(codes)
 
     def masks(self, codes: list[int]) -> None:
@@ -264,9 +286,9 @@ class _Builder:
         taps = math.prod(a.kernel for a in self.axes)
         overlap = taps > math.prod(a.stride for a in self.axes)
         run = math.prod(self.sizes) if flat else cut.line_columns * cut.block_channels
-        by_taps = overlap and self.axes[2].stride == 1 and not far and not operands.signed
-        by_taps = by_taps and run >= _SHORTEST_RUN and taps <= MOST_TAPS
-        if by_taps:
+        numbered = taps <= MOST_TAPS and not far
+        by_taps = numbered and overlap and self.axes[2].stride == 1 and run >= _SHORTEST_RUN
+        if numbered:
             self.taps()
         self.table("axes", self.entries)
         self.table("order", np.array(self.order + [i for i in range(3) if i not in self.order]))
@@ -275,8 +297,10 @@ class _Builder:
         nowhere = -1
         if self.offsets and operands.indices.itemsize < 8:
             nowhere = int(np.iinfo(operands.indices).max)  # uint64's is -1 as int64, too
-        gradient, out, computed = operands.gradient.name, operands.out.name, self.computed.name
+        gradient, indices, out = (d.name for d in operands[:3])
+        computed = self.computed.name
         loads = gradient != computed or not self.record["gradient"]["dense"] or operands.signed
+        masked, located = self.record["masks"][0] != 0, not self.record["masked_columns"][0]
         groups, blocks = -(-self.items // cut.group), -(-self.channels // cut.block_channels)
         self.set(
             ordered=len(self.order),
@@ -296,10 +320,12 @@ class _Builder:
             box_size=cut.group * self.item_step,
             flat=flat,
             nowhere=nowhere,
-            locate=library.address("locate", operands.indices.name, far),
+            x_alike=operands.signed and self.is_alike(3, operands.out.itemsize),
+            locate=library.address("locate", indices, far) if located else 0,
+            number=library.address("number_taps", indices) if masked else 0,
             load=library.address("load_line", gradient, computed) if loads else 0,
             sign=library.address("sign_line", out, computed) if operands.signed else 0,
-            add_taps=library.address("add_taps", computed) if by_taps else 0,
+            add=library.address("add_taps" if by_taps else "add_each", computed) if numbered else 0,
             store=0 if self.direct else library.address("store_box", computed, out),
         )
         others = math.prod(d.window.length for d in view.batch[:-1])

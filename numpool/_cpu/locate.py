@@ -9,7 +9,7 @@ data. Where all numbers are small, by products with reciprocals in float32, exac
 import numpy as np
 from numba import types
 
-from numpool._cpu.memory import array_at, has_bit, inline, write
+from numpool._cpu.memory import array_at, inline, write
 from numpool._cpu.rows import stored_type
 from numpool._cpu.scatter_lines import make_load_line
 from numpool._cpu.scatter_plan import AXIS_TYPE, SCATTER_TYPE
@@ -19,12 +19,11 @@ LOCATE = types.void(*[types.int64] * 14)
 # Displacements of gradients that are none of the box's, of windows without data, and of wrong
 # indices: so low that no sum of displacements lifts one to the next.
 _ELSEWHERE = -(2**56)
-_NOWHERE = -(2**59)
+NOWHERE = -(2**59)
 _WRONG = -(2**62)
 _OUTSIDE = 2**40
-# Taps with a number are below this, which has no bit among those that hold data; and no tap.
-MOST_TAPS = 31
-_NO_TAP = 255
+# The number of what is no tap of the box.
+NO_TAP = 255
 # Bounds are cut to what float32 holds exactly, and no small number reaches.
 _FARTHEST = 2**23
 
@@ -57,6 +56,46 @@ def limits_of(limits, which):
     return own[0], own[1], own[2]
 
 
+def make_take_in(dtype, far):
+    """How a line of indices is taken in: as they are, and as numbers that tell how far each is from
+    the index of its window's first tap, behind room for as many.
+    """
+    offsets = np.dtype(dtype).kind == "u"
+    stored = stored_type(dtype)
+    number = types.int64 if far else types.float32
+    nowhere, number_size = number(NOWHERE), number.bitwidth // 8
+    load_line = make_load_line(dtype, inline(lambda value: value))
+
+    @inline
+    def take_in(
+        plan, axes, order, address, loaded, numbers, size, limits, items, depths, rows, columns,
+        channels,
+    ):  # fmt: skip
+        indices = array_at(address if plan.indices.dense else loaded, size, stored)
+        if plan.indices.dense == 0:
+            load_line(indices, address, plan.indices, items, depths, rows, columns, channels)
+        rest = array_at(numbers + number_size * plan.line_size, size, number)
+        origins = array_at(plan.origins, size, types.int64 if far else types.int32)
+        origin = types.int64(0)
+        if not far and not offsets:
+            for k in range(plan.ordered):
+                which = order[k]
+                origin += limits_of(limits, which)[0] * axes[which].position_step
+        for i in range(size):
+            index = types.int64(indices[i])
+            if far:
+                rest[i] = index
+            else:
+                # What is out of every range stays so, and apart from the marker.
+                value = min(max(index, -_OUTSIDE), _OUTSIDE)
+                if not offsets:
+                    value -= origins[i] + origin
+                rest[i] = nowhere if index == plan.nowhere else number(value)
+        return indices, rest
+
+    return take_in
+
+
 def make_locate(dtype, far):
     """Locate: a line of indices to displacements in the box from each window's first tap, negative
     for what goes elsewhere. Positions are of signed dtypes, offsets of unsigned ones.
@@ -66,14 +105,13 @@ def make_locate(dtype, far):
     `found` as (1, index).
     """
     offsets = np.dtype(dtype).kind == "u"
-    stored = stored_type(dtype)
     number = types.int64 if far else types.float32
     divide = integer_quotient if far else float_quotient
     bound = integer_bound if far else float_bound
-    elsewhere, nowhere, wrong = number(_ELSEWHERE), number(_NOWHERE), number(_WRONG)
-    least, worst = number(_NOWHERE // 2), number(_WRONG // 2)
+    elsewhere, nowhere, wrong = number(_ELSEWHERE), number(NOWHERE), number(_WRONG)
+    least, worst = number(NOWHERE // 2), number(_WRONG // 2)
     number_size = number.bitwidth // 8
-    load_line = make_load_line(dtype, inline(lambda value: value))
+    take_in = make_take_in(dtype, far)
 
     @inline
     def along(axis, dilated, rest, starts, displacements, start, first, last):
@@ -105,74 +143,19 @@ def make_locate(dtype, far):
             after = before + (tap * tap_step if own else elsewhere)
             displacements[i] = after if good | (before < least) else wrong
 
-    @inline
-    def number_regular(codes, indices, masks, axes, order):
-        """The number of each gradient's tap. `masks` have a bit for each tap that holds data.
-
-        One loop for all axes, 2 times as fast as one for each. Returns whether any index is wrong.
-        """
-        inner, middle, outer = axes[order[0]], axes[order[1]], axes[order[2]]
-        inner_radix, inner_inverse = number(inner.radix), number(inner.radix_inverse)
-        middle_radix, middle_inverse = number(middle.radix), number(middle.radix_inverse)
-        inner_taps, middle_taps = number(inner.kernel), number(middle.kernel)
-        outer_taps = number(outer.kernel)
-        middle_step, outer_step = number(middle.tap_step), number(outer.tap_step)
-        wrong_found = False
-        for i in range(codes.size):
-            index = indices[i]
-            if offsets:
-                code = index
-                good = (index >= 0) & (index < number(MOST_TAPS))
-            else:
-                upper = divide(index, 1, inner_inverse)
-                top = divide(upper, 1, middle_inverse)
-                tap, middle_tap = index - upper * inner_radix, upper - top * middle_radix
-                good = (tap < inner_taps) & (middle_tap < middle_taps) & (index >= 0)
-                good &= top < outer_taps
-                code = tap + middle_tap * middle_step + top * outer_step
-            bit = types.uint32(types.int32(code if good else number(MOST_TAPS)))
-            good = has_bit(masks[i], bit)
-            codes[i] = types.uint8(bit if good else types.uint32(_NO_TAP))
-            wrong_found |= (index >= least) & (not good)
-        return wrong_found
-
     def locate(
-        plan_address, address, loaded, numbers, codes_address, size, limits, mask_start, found,
+        plan_address, address, loaded, numbers, codes_address, size, limits, _masks, found,
         items, depths, rows, columns, channels,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
         axes = array_at(plan.axes, 3, AXIS_TYPE)
         order = array_at(plan.order, 3, types.int64)
-        indices = array_at(address if plan.indices.dense else loaded, size, stored)
-        if plan.indices.dense == 0:
-            load_line(indices, address, plan.indices, items, depths, rows, columns, channels)
+        indices, rest = take_in(
+            plan, axes, order, address, loaded, numbers, size, limits, items, depths, rows, columns,
+            channels,
+        )  # fmt: skip
         displacements = array_at(numbers, size, number)
-        rest = array_at(numbers + number_size * plan.line_size, size, number)
-        origins = array_at(plan.origins, size, types.int64 if far else types.int32)
-        origin = types.int64(0)
-        if not far and not offsets:
-            for k in range(plan.ordered):
-                which = order[k]
-                origin += limits_of(limits, which)[0] * axes[which].position_step
-        for i in range(size):
-            index = types.int64(indices[i])
-            if far:
-                rest[i] = index
-            else:
-                # What is out of every range stays so, and apart from the marker.
-                value = min(max(index, -_OUTSIDE), _OUTSIDE)
-                if not offsets:
-                    value -= origins[i] + origin
-                rest[i] = nowhere if index == plan.nowhere else number(value)
-        codes = array_at(codes_address, size if plan.add_taps else 0, types.uint8)
-        if mask_start and not far:
-            masks = array_at(mask_start, size, types.uint32)
-            if number_regular(codes, rest, masks, axes, order) and found:
-                for i in range(size):
-                    if codes[i] == _NO_TAP and rest[i] >= least:
-                        write(found, types.int64(1))
-                        write(found + 8, types.int64(indices[i]))
-            return
+        codes = array_at(codes_address, size if plan.numbered else 0, types.uint8)
         for i in range(size):
             marked = types.int64(indices[i]) == plan.nowhere
             displacements[i] = nowhere if marked else number(0)
@@ -187,7 +170,7 @@ def make_locate(dtype, far):
                 along(axis, True, rest, starts, displacements, start, first, last)
         for i in range(codes.size):
             code = displacements[i]
-            codes[i] = types.uint8(types.int32(code)) if code >= 0 else types.uint8(_NO_TAP)
+            codes[i] = types.uint8(types.int32(code)) if code >= 0 else types.uint8(NO_TAP)
         if found:
             count = 0
             for i in range(size):

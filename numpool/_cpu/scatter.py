@@ -9,6 +9,7 @@ import numpy as np
 from numba import types
 
 from numpool._cpu.memory import address_of, array_at, call, inline, keep, piece, read
+from numpool._cpu.scatter_masks import inside
 from numpool._cpu.scatter_plan import AXIS_TYPE, SCATTER_TYPE
 
 
@@ -29,12 +30,6 @@ def outputs_of(axis, low, high):
 def fill_zero(values):
     for i in range(values.size):
         values[i] = 0
-
-
-@inline
-def inside(axis, first, count, low, high):
-    """Whether all taps of `count` windows, of which the first starts at `first`, are in a box."""
-    return first >= low and first + (count - 1) * axis.stride + axis.reach <= high
 
 
 def make_scatter(computed, far):
@@ -60,6 +55,8 @@ def make_scatter(computed, far):
         own_limits = np.zeros(9, np.int64)
         all_displacements = array_at(address_of(own_numbers), n, number)
         bases = array_at(plan.bases, n, types.int64)
+        codes = array_at(address_of(own_codes), n, types.uint8)
+        tap_places = array_at(plan.tap_places, 256 if plan.numbered else 0, types.int64)
         places = array_at(address_of(own_places), n, types.int64)
         limits = array_at(address_of(own_limits), 9, types.int64)
         for task in range(first_task, last_task):
@@ -123,22 +120,15 @@ def make_scatter(computed, far):
                         limits[0] = od * along_depth.stride - along_depth.before
                         limits[3] = oh * along_rows.stride - along_rows.before
                         limits[6] = ow * along_columns.stride - along_columns.before
-                        # Where taps that hold data are known as bits: see scatter_plan.py.
-                        masks = 0
-                        if plan.whole or (
-                            inside(along_depth, limits[0], 1, d0, d1)
-                            and inside(along_rows, limits[3], rows, h0, h1)
-                            and (
-                                plan.masked_columns
-                                or inside(along_columns, limits[6], columns, w0, w1)
-                            )
-                        ):
-                            masks = plan.masks
-                            if plan.masks and plan.masked_columns:
-                                masks += 4 * ow * plan.block_channels
+                        # Masks of taps know where columns are near the edge, if any are.
+                        masks = plan.masks
+                        if plan.masked_columns:
+                            masks += 4 * ow * plan.block_channels
+                        elif not inside(along_columns, limits[6], columns, w0, w1):
+                            masks = 0
                         index_start = indices + od * plan.indices.depth + oh * plan.indices.row
                         index_start += ow * plan.indices.column
-                        call(plan.locate, (plan_address,
+                        call(plan.number if masks else plan.locate, (plan_address,
                             index_start, address_of(places), address_of(all_displacements),
                             address_of(own_codes), size, address_of(limits), masks, found,
                             items, line_depths, rows, columns, channels))  # fmt: skip
@@ -157,21 +147,24 @@ def make_scatter(computed, far):
                         displacements = piece(all_displacements, 0, size)
                         if plan.sign:
                             for i in range(size):
-                                displacement = types.int64(displacements[i])
-                                place = start + bases[i] + displacement
-                                places[i] = place if displacement >= 0 else -1
+                                place = start + bases[i]
+                                if plan.numbered:
+                                    place += tap_places[codes[i]]
+                                else:
+                                    place += types.int64(displacements[i])
+                                places[i] = place
                             call(plan.sign, (plan_address, address_of(line), address_of(places), x,
                                 size))  # fmt: skip
-                        if plan.add_taps == 0:
+                        if plan.add:
+                            call(plan.add, (plan_address, address_of(box), extent,
+                                address_of(own_codes), address_of(line), size,
+                                size if plan.flat else columns * channels, start,
+                                index_start))  # fmt: skip
+                        else:
                             for i in range(size):
                                 displacement = types.int64(displacements[i])
                                 if displacement >= 0:
                                     box[start + bases[i] + displacement] += line[i]
-                            continue
-                        call(plan.add_taps, (plan_address, address_of(box), extent,
-                            address_of(own_codes), address_of(line), size,
-                            size if plan.flat else columns * channels, start,
-                            index_start))  # fmt: skip
             if out_start and plan.direct == 0:
                 call(plan.store, (plan_address, address_of(box), out,
                     items, d1 - d0, h1 - h0, w1 - w0, channels))  # fmt: skip

@@ -51,6 +51,7 @@ def make_load(dtype, computed):
 def make_sign(dtype, computed):
     """Sign: gradients times the sign of x at their place in the box."""
     stored, convert = stored_type(dtype), reader(dtype, computed)
+    itemsize = stored.bitwidth // 8
 
     def sign(plan_address, line, places, x, size):
         plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
@@ -60,12 +61,14 @@ def make_sign(dtype, computed):
         for i in range(size):
             if place_of[i] < 0:
                 continue
-            item, rest = divmod(place_of[i], plan.item_step)
-            d, rest = divmod(rest, axes[0].step)
-            h, rest = divmod(rest, axes[1].step)
-            w, c = divmod(rest, axes[2].step)
-            address = x + item * plan.x.item + d * plan.x.depth + h * plan.x.row
-            address += w * plan.x.column + c * plan.x.channel
+            address = x + place_of[i] * itemsize
+            if not plan.x_alike:  # 5 times as slow
+                item, rest = divmod(place_of[i], plan.item_step)
+                d, rest = divmod(rest, axes[0].step)
+                h, rest = divmod(rest, axes[1].step)
+                w, c = divmod(rest, axes[2].step)
+                address = x + item * plan.x.item + d * plan.x.depth + h * plan.x.row
+                address += w * plan.x.column + c * plan.x.channel
             value = convert(read(address, stored))
             gradients[i] = computed(scalar.toward(gradients[i], value))
 

@@ -44,17 +44,23 @@ SCATTER = np.dtype(
     + integers("starts", "bases", "origins")
     # Whether sums are taken in `out` itself, or how many elements the box has.
     + integers("direct", "box_size")
-    # Small windows are scattered tap by tap, each tap with a number. How many rows of taps a window
-    # has, addresses of their places in the box from the window's start and of their first numbers;
-    # taps in a row, and steps to the next in places and numbers; whether a line is one run of
-    # windows. Address of which taps of a line hold data, as bits, where only columns are near the
-    # edge, or whole items; whether columns may be.
+    # Taps of small windows have numbers. Whether they do; address of their places in the box from
+    # the window's start, by number, below 0 for what is none; of the masks of a line, which have a
+    # bit for each tap that holds data, where columns may be near the edge, or whole items; whether
+    # columns may be; of the bits of taps less than 0, 1 ... places behind the window's start, along
+    # depth and then along rows.
+    + integers("numbered", "tap_places", "masks", "masked_columns", "bits_before")
+    # They are scattered tap by tap where they start one after the other: how many rows of taps a
+    # window has, addresses of their places in the box from the window's start and of their first
+    # numbers; taps in a row, and steps to the next in places and numbers; whether a line is one run
+    # of windows.
     + integers("tap_rows", "row_places", "row_codes", "row_taps", "tap_step", "code_step", "flat")
-    + integers("masks", "masked_columns")
+    # Whether x lies in memory as a box does.
+    + integers("x_alike")
     # The index of a window without data.
     + integers("nowhere")
     # Addresses of row functions, 0 where there is nothing to do.
-    + integers("locate", "load", "sign", "add_taps", "store")
+    + integers("locate", "number", "load", "sign", "add", "store")
 )
 
 AXIS_TYPE = numba.from_dtype(AXIS)

@@ -11,6 +11,9 @@ from numpool._cpu.scatter_plan import SCATTER_TYPE
 
 ADD_TAPS = types.void(*[types.int64] * 9)
 
+# Gradients that are added one by one between two prefetches.
+_PART = 256
+
 
 @inline
 def chosen(total, code, wanted, gradient):
@@ -107,3 +110,41 @@ def make_add_taps(computed):
                             )  # fmt: skip
 
     return add_taps
+
+
+@inline
+def add_some(box, start, bases, places, codes, gradients):
+    """Adds gradients one by one."""
+    for i in range(codes.size):
+        place = start + bases[i] + places[codes[i]]
+        if place >= 0:
+            box[place] += gradients[i]
+
+
+def make_add_each(computed):
+    """Add each: the gradients of a line to a box, one by one, by the number of each one's tap.
+
+    As a kernel of its own, which has all registers, it takes 0.7 of the time.
+    """
+
+    def add_each(
+        plan_address, box_address, box_size, codes_address, line, size, run, line_start, indices
+    ):
+        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
+        box = array_at(box_address, box_size, computed)
+        codes = array_at(codes_address, size, types.uint8)
+        gradients = array_at(line, size, computed)
+        bases = array_at(plan.bases, size, types.int64)
+        places = array_at(plan.tap_places, 256, types.int64)
+        parts = (size + _PART - 1) // _PART
+        for part in range(parts):
+            fetch_part(indices, size * plan.indices.dense, part, parts)
+            fetch_part(line, size * plan.gradient.dense, part, parts)
+            at = part * _PART
+            count = min(size - at, _PART)
+            add_some(
+                box, line_start, piece(bases, at, count), places, piece(codes, at, count),
+                piece(gradients, at, count),
+            )  # fmt: skip
+
+    return add_each
