@@ -434,12 +434,10 @@ def _largest_magnitude_backward(
     grad_output: Any, x: Any, rank: int | None, arguments: tuple, y: Any, out: Any
 ) -> np.ndarray:
     """The derivative of the L-inf norm: each gradient to the first tap of largest magnitude."""
-    gradient, x, windows, out = _backward_arrays(grad_output, x, rank, arguments, out)
     if y is not None:
-        _of_shape("y", as_array("y", y, FLOATS), windows)
-    indices = pool("argmagnitude", x, rank, arguments, (), None)[1]
-    plan = _scatter_plan(gradient, x, windows, indices, out, signed=True)
-    return _scatter(plan, gradient, indices, out, x)
+        x = as_array("x", x, FLOATS)
+        _of_shape("y", as_array("y", y, FLOATS), windows_of(x.shape, rank, *arguments))
+    return _to_arg_max(grad_output, x, rank, arguments, out, signed=True)
 
 
 def max_pool_backward(
@@ -459,7 +457,7 @@ def max_pool_backward(
     gradient, x, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
     indices = _of_shape("indices", as_array("indices", indices, INTEGERS), windows)
     indices = _apart(indices, result)
-    plan = _scatter_plan(gradient, x, windows, indices, result)
+    plan = _scatter_plan(gradient, x, windows, indices, result, False)
     if plan is None:
         marker = np.iinfo(indices.dtype).max if indices.dtype.kind == "u" else -1
         if (indices != marker).any():
@@ -474,26 +472,33 @@ def max_pool_backward(
 
 
 def _to_arg_max(
-    grad_output: Any, x: Any, rank: int | None, arguments: tuple, out: Any
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, out: Any, signed: bool = False
 ) -> np.ndarray:
-    """Each gradient to the arg-max of its window, which is found first."""
+    """Each gradient to the arg-max of its window, which is found first. If `signed`, to the largest
+    magnitude, with its sign.
+    """
 
-    def indices_of(x: np.ndarray, kind: str | bool) -> np.ndarray:
-        return pool("max", x, rank, arguments, (kind,), None)[1]
+    def indices_of(x: np.ndarray, result: np.ndarray, kind: str | bool) -> np.ndarray:
+        # Magnitudes are for a while where the result will be. NumPy takes them on one thread, which
+        # is a tenth of all; a walk would be compiled for them, in 2 s.
+        values = np.abs(x, out=result) if signed else x
+        return pool("max", values, rank, arguments, (kind,), None)[1]
 
-    given = (rank, *arguments)
+    given = (rank, *arguments, signed)
     key = None if out is not None else _key(_to_arg_max, given, grad_output, x)
     call = _kept(key, given)
     if call is not None:
-        return _scatter(call.plan, grad_output, indices_of(x, "offset"), call.results.like(x)[0])
+        result = call.results.like(x)[0]
+        indices = indices_of(x, result, "offset")
+        return _scatter(call.plan, grad_output, indices, result, x if signed else None)
     gradient, array, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
     # Offsets are less to write and to read.
     small = windows.taps <= _rules.MOST_CODES
-    indices = indices_of(array, "offset" if small else True)
-    plan = _scatter_plan(gradient, array, windows, indices, result)
+    indices = indices_of(array, result, "offset" if small else True)
+    plan = _scatter_plan(gradient, array, windows, indices, result, signed)
     if small and gradient is grad_output and array is x:
         _keep(key, Call(given, plan, Results(array.shape, array.dtype, None)))
-    return _scatter(plan, gradient, indices, result)
+    return _scatter(plan, gradient, indices, result, array if signed else None)
 
 
 def _scatter_plan(
@@ -502,7 +507,7 @@ def _scatter_plan(
     windows: Windows,
     indices: np.ndarray,
     out: np.ndarray,
-    signed: bool = False,
+    signed: bool,
 ) -> Plan | None:
     """The plan of a scatter, None if there is nothing to write."""
     if out.size == 0:

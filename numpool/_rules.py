@@ -159,19 +159,6 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     return Forward(lanes, x, indices, rows, Divisor(), {})
 
 
-def _argmagnitude(x: np.dtype, windows: Windows) -> Forward:
-    """The largest |x| and its position: where the gradient of the L-inf norm goes."""
-    rule = _max(x, windows, True)
-    rows = rule.rows._replace(taps=None)
-    if rows.pairs:
-        powers = ("load_power", x.name, rule.computed.name, "itself")
-        rows = rows._replace(load=powers, source=None)
-    else:
-        magnitudes = ("load_packed", x.name, "itself")
-        rows = rows._replace(load=magnitudes, lines=("argmax", x.name, "itself"))
-    return rule._replace(rows=rows, numbers={"p": math.inf})
-
-
 def _avg(
     x: np.dtype, windows: Windows, count_include_pad: Any, divisor_override: Any, dtype: Any
 ) -> Forward:
@@ -280,7 +267,6 @@ def gradient_numbers(p: float, scale: float) -> dict[str, float]:
 
 FORWARD: dict[str, Callable[..., Forward]] = {
     "max": _max,
-    "argmagnitude": _argmagnitude,
     "avg": _avg,
     "lp": _lp,
 }

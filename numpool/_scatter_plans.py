@@ -29,6 +29,8 @@ _PARALLEL_BYTES = 1 << 17
 # Below these, indices and what becomes of them are exact in float32: see locate.py.
 _EXACT_INDEX = 2**22
 _EXACT_PLACE = 2**23
+# What the next line may reach is fetched where it is up to so many times as much as a line has.
+_NEAR = 16
 # Numbers of taps are bytes.
 _CODES = 256
 # Bits of all taps of a row are kept for rows of up to so many outputs.
@@ -222,7 +224,21 @@ class _Builder:
         self.table("starts", np.stack(lines[:3]).astype(number))
         self.table("origins", lines[3].astype(integer))
         self.table("bases", bases.reshape(-1))
+        step = self.line_step()
+        if step <= _NEAR * math.prod(self.sizes):
+            taps = ((a.reach - 1) * s for a, s in zip(self.axes, self.steps, strict=True))
+            reach = min(int(bases.max()) + sum(taps), self.cut.group * self.item_step)
+            self.set(line_step=step, line_reach=reach)
         return bool((np.diff(bases.reshape(-1)) == 1).all())
+
+    def line_step(self) -> int:
+        """How far the next line starts behind a line."""
+        cut, (_depth, row, column) = self.cut, self.axes
+        if cut.whole:
+            return cut.group * self.item_step
+        if cut.line_columns == column.outputs:
+            return cut.line_rows * row.stride * self.steps[1]
+        return cut.line_columns * column.stride * self.steps[2]
 
     def taps(self) -> None:
         """Enter the numbers of taps and their places in the box."""

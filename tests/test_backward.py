@@ -279,6 +279,10 @@ def test_empty_batch_axes(op):
     assert BACKWARD[op](grad, x.astype("f4"), (2, 2), out=out) is out
 
 
+def test_the_largest_magnitude_of_empty_rows():
+    assert lp_pool_backward(np.empty((2, 0)), np.empty((4, 0)), 2, axis=0, p=INF).shape == (4, 0)
+
+
 @pytest.mark.parametrize("op", BACKWARD)
 @pytest.mark.parametrize("bad", [NAN, INF, 1e300])
 def test_a_gradient_reaches_its_own_window_alone(op, bad):

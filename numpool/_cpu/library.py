@@ -80,8 +80,8 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
     )
 
 
-def _packing(source: str, form: str | None = None) -> Callable:
-    """Lines of values packed with their codes on the way, or of their magnitudes."""
+def _packing(source: str) -> Callable:
+    """Lines of values packed with their codes on the way."""
     return lines.make_lines(
         rows.scalar.larger_packed,
         types.int64(NO_PACKED),
@@ -89,7 +89,7 @@ def _packing(source: str, form: str | None = None) -> Callable:
         True,
         packed=True,
         source=rows.stored_type(source),
-        convert=arg_rows.packer(source, form),
+        convert=arg_rows.packer(source),
     )
 
 

@@ -51,6 +51,7 @@ def make_scatter(computed, far):
         own_places = np.empty(n, np.int64)
         own_codes = np.empty(n, np.uint8)
         own_line = np.empty(n, computed)
+        own_values = np.empty(n if plan.sign else 0, computed)
         own_box = np.empty(0 if plan.direct else plan.box_size, computed)
         own_limits = np.zeros(9, np.int64)
         all_displacements = array_at(address_of(own_numbers), n, number)
@@ -146,15 +147,15 @@ def make_scatter(computed, far):
                         start += (limits[6] - w0) * along_columns.step
                         displacements = piece(all_displacements, 0, size)
                         if plan.sign:
-                            for i in range(size):
-                                place = start + bases[i]
-                                if plan.numbered:
-                                    place += tap_places[codes[i]]
-                                else:
-                                    place += types.int64(displacements[i])
-                                places[i] = place
-                            call(plan.sign, (plan_address, address_of(line), address_of(places), x,
-                                size))  # fmt: skip
+                            if plan.numbered:
+                                for i in range(size):
+                                    places[i] = start + bases[i] + tap_places[codes[i]]
+                            else:
+                                for i in range(size):
+                                    displacement = types.int64(displacements[i])
+                                    places[i] = start + bases[i] + displacement
+                            call(plan.sign, (plan_address, address_of(line), address_of(places),
+                                address_of(own_values), x, size, start))  # fmt: skip
                         if plan.add:
                             call(plan.add, (plan_address, address_of(box), extent,
                                 address_of(own_codes), address_of(line), size,
@@ -172,6 +173,7 @@ def make_scatter(computed, far):
         keep(own_places)
         keep(own_codes)
         keep(own_line)
+        keep(own_values)
         keep(own_box)
         keep(own_limits)
         return last_task - first_task
