@@ -538,11 +538,15 @@ def _check_indices(
     plan: Plan, gradient: np.ndarray, indices: np.ndarray, out: np.ndarray | None
 ) -> None:
     """Check the indices a user gave; in the same run scatter to `out` if it is there."""
-    found = np.zeros((plan.tasks, 2), np.int64)
-    _run(plan, gradient, indices, out, found)
-    if np.count_nonzero(found):
+    try:
+        _run(plan, gradient, indices, out, None)
+    except MemoryError:  # or an index is wrong: which one, a second run tells
+        found = np.zeros((plan.tasks, 2), np.int64)
+        _run(plan, gradient, indices, None, found)
+        if not found.any():
+            raise
         wrong = int(found[found[:, 0].argmax(), 1].astype(indices.dtype))
         kind = "offsets (unsigned)" if indices.dtype.kind == "u" else "positions (signed)"
         raise ValueError(
             f"indices must be {kind} of taps that hold data, each of its own window, got {wrong}"
-        )
+        ) from None

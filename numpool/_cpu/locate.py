@@ -171,14 +171,13 @@ def make_locate(dtype, far):
         for i in range(codes.size):
             code = displacements[i]
             codes[i] = types.uint8(types.int32(code)) if code >= 0 else types.uint8(NO_TAP)
-        if found:
-            count = 0
+        count = 0
+        for i in range(size):
+            count += 1 if displacements[i] < worst else 0
+        if count:
             for i in range(size):
-                count += 1 if displacements[i] < worst else 0
-            if count:
-                for i in range(size):
-                    if displacements[i] < worst:
-                        write(found, types.int64(1))
-                        write(found + 8, types.int64(indices[i]))
+                if displacements[i] < worst:
+                    write(found, types.int64(1))
+                    write(found + 8, types.int64(indices[i]))
 
     return locate

@@ -36,7 +36,7 @@ def make_scatter(computed, far):
     """The scatter of gradients of the numba type `computed`; `far`: see `make_locate`.
 
     Without `out` indices are checked alone. Those that are wrong are entered at `extra`, two
-    numbers for each task, unless that is 0; for a signed scatter `extra` is x.
+    numbers for each task; without it, the scatter fails. For a signed scatter `extra` is x.
     """
     number = types.int64 if far else types.float32
 
@@ -54,6 +54,7 @@ def make_scatter(computed, far):
         own_values = np.empty(n if plan.sign else 0, computed)
         own_box = np.empty(0 if plan.direct else plan.box_size, computed)
         own_limits = np.zeros(9, np.int64)
+        own_found = np.zeros(2, np.int64)
         all_displacements = array_at(address_of(own_numbers), n, number)
         bases = array_at(plan.bases, n, types.int64)
         codes = array_at(address_of(own_codes), n, types.uint8)
@@ -92,7 +93,7 @@ def make_scatter(computed, far):
                 indices += index * read(entry + 16, types.int64)
                 out += index * read(entry + 24, types.int64)
                 x += index * read(entry + 32, types.int64)
-            found = 0
+            found = address_of(own_found)
             if extra_start and not plan.sign:
                 found = extra_start + 16 * task
 
@@ -176,6 +177,7 @@ def make_scatter(computed, far):
         keep(own_values)
         keep(own_box)
         keep(own_limits)
-        return last_task - first_task
+        wrong = own_found[0]
+        return last_task - first_task if wrong == 0 else 0
 
     return scatter

@@ -86,7 +86,7 @@ def make_number_taps(dtype):
                     held & deep, own & own_deep, axes, order,
                 )  # fmt: skip
             first, held, own = row, here, own_here
-        if wrong_found and found:
+        if wrong_found:
             for i in range(size):
                 if codes[i] == _WRONG_TAP and rest[i] >= least:
                     write(found, types.int64(1))
