@@ -67,8 +67,9 @@ def make_scatter(computed, far):
             at, band = divmod(at, along_rows.boxes)
             at, slab = divmod(at, along_depth.boxes)
             at, group = divmod(at, plan.groups)
-            channel = block * plan.block_channels
-            channels = min(plan.channels - channel, plan.block_channels)
+            # The last block reaches back over channels of the one before, which come out the same.
+            channels = plan.block_channels
+            channel = min(block * channels, plan.channels - channels)
             item = group * plan.group
             items = min(plan.items - item, plan.group)
             d0 = slab * along_depth.box
