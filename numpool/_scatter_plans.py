@@ -92,8 +92,8 @@ def _cut(axes: list[Axis], items: int, total_items: int, channels: int) -> _Cut:
     else:
         columns = _aligned(columns, column)
     sides = (depths, rows, columns)
-    # To look at an output in vain takes about as long as four places of the input.
-    if channels >= _CHANNELS and (_boxes_of_windows(axes, sides) - 1) * outputs * 4 > volume:
+    # To look at an output in vain takes as long as many places of the input.
+    if channels >= _CHANNELS and (_boxes_of_windows(axes, sides) - 1) * outputs * 16 > volume:
         return _cut_channels(axes, total_items, channels)
     return _Cut(sides, 1, block, False, line_rows, line_columns)
 
