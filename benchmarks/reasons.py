@@ -26,7 +26,7 @@ LOSSES: list[tuple[str, str]] = [
     (r"^small: avg 28x28", "OpenCV's resize is a bare C call of 1 us"),
     (r"^not in the list: .*(backward).*(64x64|28x28)", _CALL),
     (r"max backward [^f]", "the arg-max is found again: a forward pass comes first"),
-    (r"max backward from", "indices are checked before and while gradients are scattered"),
+    (r"max backward from", "each index is checked, and its gradient scattered by itself"),
     (r"backward", _GATHER),
     (r"with indices", _PAIRS),
     (r"k(7 s7|56 s56)|14x14|28x28|57x57|7x7", _PLANES),

@@ -10,12 +10,15 @@ import numpy as np
 
 from numpool._cpu.arg_runs import LANES as RUN_LANES
 from numpool._cpu.arg_taps import FEW_LANES
-from numpool._cut import TASKS, most_taps
+from numpool._cut import LINE_BYTES, TASKS, most_taps
 from numpool._plans import AXES, Builder, Codes, Plan, items_of
 from numpool._views import View
 
-# As many channels make up for taps that windows share, which are combined once otherwise.
+# As many channels make up for taps that windows share, which are combined once otherwise; so many
+# taps in any case, or where lines of packed values would not fit the cache: 1.5 to 9 times as fast.
 _MANY_CHANNELS = 64
+_FEW_TAPS, _FEW_TAPS_OF_LONG_LINES = 12, 256
+_PACKED_BYTES = 8
 
 
 def taps_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int = TASKS) -> Plan | None:
@@ -53,15 +56,20 @@ def taps_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int = TA
 
 
 def _are_of_many_channels(view: View, dtype: str, index: str) -> bool:
-    """Whether windows of many channels, side by side in memory, hardly overlap, and taps are walked
-    in C order.
+    """Whether windows of many channels, side by side in memory, share few taps, and these are
+    walked in C order.
     """
     axes = [d.axis for d in (view.depth, view.rows, view.columns) if d.axis is not None]
     channels, column = view.channels.window.length, view.columns.window.trimmed()
+    if channels < FEW_LANES or axes != sorted(axes):
+        return False
     # What many windows share is combined once where lines are windowed.
-    most = 2 if channels < _MANY_CHANNELS else 3
-    shared = column.kernel > most * column.stride
-    if channels < FEW_LANES or shared or axes != sorted(axes):
+    windows, few = 2, 0
+    if channels >= _MANY_CHANNELS:
+        long = column.reach * channels * _PACKED_BYTES > LINE_BYTES
+        windows, few = 3, _FEW_TAPS_OF_LONG_LINES if long else _FEW_TAPS
+    taps = math.prod(most_taps(d.window) for d in (view.depth, view.rows, view.columns))
+    if column.kernel > windows * column.stride and taps > few:
         return False
     value, number = np.dtype(dtype).itemsize, np.dtype(index).itemsize
     source, _, out, extra = view.channels.strides
