@@ -340,6 +340,7 @@ def walk_plan(
         rows = rows._replace(store=None)
     count = items * depth.places * cut.bands * cut.tiles * cut.blocks
     taps = max(most_taps(depth) * most_taps(row), 1)
-    outputs = items * depth.outputs * row.outputs * column.outputs * channels
-    work = outputs * taps * dtype.itemsize
+    outputs, inputs = math.prod(a.outputs for a in axes), math.prod(a.length for a in axes)
+    # To read four elements takes about as long as to make one.
+    work = max(outputs * taps, inputs // 4) * items * channels * dtype.itemsize
     return builder.finished((cut.walk,), rows, count, work)
