@@ -1,7 +1,7 @@
 """The walk of all kernels: a thread makes an output of the taps of its window, and then those of
 the next rows below it.
 
-What is done with taps and with the result is an operator's: see taps.py. Forward, the taps are
+What is done with taps and with the result is an operator's: see operators.py. Forward, the taps are
 values of the input; backward, they are the outputs that an input had a part in. Each output is
 written by one thread, which meets its taps in one order: results are the same on every run.
 """
@@ -43,22 +43,35 @@ class Operator(NamedTuple):
 
     `start()` is the total of no taps, `begin(total)` the part that a run of up to `run` taps
     begins with, `take(part, ...)` the part with a tap more, `absorb(total, part)` the total with a
-    run more. `given(extra, window)` is what `take` gets beside, `join` makes one part of two.
-    `finish(total, ...)` writes the results; where that is one, `result(total, window, numbers)`
-    gives it. Where totals are single numbers, of the dtype `total`, `combine` makes one of two.
+    run more; without `take`, taps are left alone. `given(extra, window)` is what `take` gets
+    beside, `join` makes one part of two. `finish(total, ...)` writes the results; where that is
+    one, `result(total, window, numbers)` gives it. `combine` makes one total of two: numbers or
+    pairs, of the dtypes `total`.
     """
 
-    start: Callable[..., Any]
-    begin: Callable[..., Any]
-    take: Callable[..., Any]
-    absorb: Callable[..., Any]
-    finish: Callable[..., Any]
+    start: Any
+    begin: Any
+    take: Any
+    absorb: Any
+    finish: Any
     run: int = UNBROKEN
     given: Callable[..., Any] | None = None
     join: Callable[..., Any] | None = None
     result: Callable[..., Any] | None = None
     combine: Callable[..., Any] | None = None
-    total: Any = None
+    total: tuple[type, ...] = ()
+
+
+@device
+def same_total(total):
+    """`begin` where a run needs no part of its own."""
+    return total
+
+
+@device
+def only_part(total, part):
+    """`absorb` of such a run."""
+    return part
 
 
 @device
@@ -66,9 +79,9 @@ def _nothing(extra, window):
     return 0.0
 
 
-def make_fold(arithmetic: Arithmetic, start, begin, take, absorb, run=UNBROKEN):
-    """A function that combines the taps of a window, in their order. `given` is a number that
-    `take` gets.
+def make_fold(arithmetic: Arithmetic, start, begin, take, absorb, run=UNBROKEN, lanes=1):
+    """A function that combines the taps of a window, in their order, of each row every one of
+    `lanes`. `given` is a number that `take` gets.
     """
     whole = arithmetic.whole
 
@@ -89,9 +102,9 @@ def make_fold(arithmetic: Arithmetic, start, begin, take, absorb, run=UNBROKEN):
                     end = whole(max(whole(left - run), 0))
                     while left > end:
                         part = take(part, source, at, other, other_at, code, numbers, given)
-                        at = whole(at + column.source_step)
-                        other_at = whole(other_at + column.other_step)
-                        code = whole(code + column.step_code)
+                        at = whole(at + whole(column.source_step * lanes))
+                        other_at = whole(other_at + whole(column.other_step * lanes))
+                        code = whole(code + whole(column.step_code * lanes))
                         left = whole(left - 1)
                     total = absorb(total, part)
                 row_at = whole(row_at + row.source_step)
@@ -196,11 +209,18 @@ def make_locate(arithmetic: Arithmetic):
     return locate, in_row, entry_of
 
 
+@device
+def _untouched(source, other, window, walk, numbers, given):
+    return 0.0
+
+
 def make_rows(arithmetic: Arithmetic, operator: Operator) -> Any:
     """A function that makes the outputs of some rows one by one."""
     whole = arithmetic.whole
     _, in_row, _ = make_locate(arithmetic)
-    fold = make_fold(arithmetic, *operator[:4], operator.run)
+    fold = _untouched
+    if operator.take is not None:
+        fold = make_fold(arithmetic, *operator[:4], operator.run)
     finish = operator.finish
     given_of = operator.given or _nothing
 

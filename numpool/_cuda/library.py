@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpool._cuda import launch, operators, strips, vectors, warps
+from numpool._cuda import launch, norms, operators, strips, vectors, warps
 from numpool._cuda.gather import make_gather
 from numpool._cuda.scalars import NARROW, WIDE, stored_dtype
 
@@ -21,6 +21,8 @@ _REAL = (np.dtype(np.bool_), *_INTEGERS, *_FLOATS)
 # The types of indices that kernels read and write; others are converted.
 BYTE, LONG = np.dtype(np.uint8), np.dtype(np.int64)
 INDICES = (BYTE, LONG)
+# What most arrays hold that maxima are taken of.
+_COMMON = (BYTE, *_FLOATS)
 
 
 class Family(NamedTuple):
@@ -72,6 +74,8 @@ def _norm_gradients() -> Iterator[tuple]:
 
 
 _ROOTS = {"itself": "itself", "square": "square_root"}
+# Elements that norms in passes are taken of; others are converted.
+LIFTED = (_SINGLE, _DOUBLE)
 
 
 def norm_form(p: float, dtype: np.dtype, result: np.dtype) -> str:
@@ -79,6 +83,11 @@ def norm_form(p: float, dtype: np.dtype, result: np.dtype) -> str:
     if dtype.kind == "f" and p in (1, 2):
         return "itself" if p == 1 else "square"
     return "power" if _DOUBLE in (dtype, result) else "short_power"
+
+
+def lift_form(p: float) -> str:
+    """The form of the power of a norm in passes."""
+    return {1.0: "itself", 2.0: "square"}.get(p, "power")
 
 
 def gradient_form(p: float) -> str:
@@ -90,12 +99,12 @@ def _make_norm(arithmetic: Any, dtype: np.dtype, result: np.dtype, lift: str) ->
     # Sums of these powers stay in the range of float64.
     exact = lift not in _ROOTS or dtype == _DOUBLE
     root = _ROOTS.get(lift, lift)
-    return operators.make_norm(arithmetic, dtype, result, lift, root, exact)
+    return norms.make_norm(arithmetic, dtype, result, lift, root, exact)
 
 
-def _of_any_size(make: Callable[..., Any]) -> Callable[..., Any]:
+def _of_any_size(make: Callable[..., Any], **options: bool) -> Callable[..., Any]:
     """A function that makes kernels for windows of any size."""
-    return lambda arithmetic, *args: make_gather(arithmetic, make(arithmetic, *args))
+    return lambda arithmetic, *args: make_gather(arithmetic, make(arithmetic, *args, **options))
 
 
 def _of_known_size(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,13 +131,18 @@ def _sized(arguments: Iterable[tuple]) -> Iterator[tuple]:
     return ((*these, *sizes) for these in arguments for sizes in strips.SIZES)
 
 
-def _own_averages() -> Iterator[tuple]:
-    return ((x, np.result_type(x, _SINGLE), x) for x in _FLOATS)
+def _indices() -> Iterator[tuple]:
+    """From and to the types of indices that kernels read and write."""
+    others = [dtype for dtype in _INTEGERS if dtype not in INDICES]
+    yield from ((dtype, LONG) for dtype in others)
+    yield from ((LONG, dtype) for dtype in others if dtype.kind == "u")
 
 
-def _make_average_gradient(arithmetic: Any, gradient: np.dtype, result: np.dtype) -> Any:
+def _make_average_gradient(
+    arithmetic: Any, gradient: np.dtype, result: np.dtype, further: bool = False
+) -> Any:
     computed = computed_gradient(gradient, result)
-    return operators.make_spread_average(arithmetic, gradient, computed, result)
+    return operators.make_spread_average(arithmetic, gradient, computed, result, further)
 
 
 def _make_to_index(
@@ -164,10 +178,10 @@ FAMILIES = {
             for signed in (False, True)
         ),
     ),
-    "max_backward_widened": Family(
-        _of_any_size(operators.make_widened_index),
-        lambda indices: (indices, None, LONG, None),
-        lambda: ((dtype,) for dtype in _INTEGERS if dtype not in INDICES),
+    "max_indices": Family(
+        _of_any_size(operators.make_index),
+        lambda given, indices: (given, None, indices, None),
+        _indices,
     ),
     "avg_forward": Family(
         _of_any_size(operators.make_average), lambda x, computed, y: (x, None, y, None), _averages
@@ -177,48 +191,94 @@ FAMILIES = {
     ),
     "lp_forward": Family(_of_any_size(_make_norm), lambda x, y, lift: (x, None, y, None), _norms),
     "lp_forward_largest": Family(
-        _of_any_size(operators.make_largest_magnitude),
+        _of_any_size(norms.make_largest_magnitude),
         lambda x, y: (x, None, y, None),
         lambda: dict.fromkeys((x, y) for x, y, _ in _norms()),
     ),
     "lp_backward": Family(
-        _of_any_size(operators.make_norm_gradient),
+        _of_any_size(norms.make_norm_gradient),
         lambda g, y, x, form: (g, y, x, x),
         _norm_gradients,
     ),
 }
 
 
-# Kernels that do the same in fewer instructions, where layout and windows allow it.
-for _family, _make, _arguments in (
-    ("max_forward", operators.make_max, [(x,) for x in (BYTE, *_FLOATS)]),
-    ("avg_forward", operators.make_average, list(_own_averages())),
-):
-    _operands = FAMILIES[_family].operands
-    _vectors = [these for these in _arguments if these[0] != BYTE]
-    FAMILIES[f"{_family}_strips"] = Family(
-        _of_known_size(_make),
-        lambda *args, operands=_operands: operands(*args[:-2]),
-        functools.partial(_sized, _arguments),
-    )
-    FAMILIES[f"{_family}_vectors"] = Family(
-        _of_any_size(_of_vectors(_make)), _operands, _vectors.copy
-    )
-    FAMILIES[f"{_family}_vectors_strips"] = Family(
-        _of_known_size(_of_vectors(_make)),
-        lambda *args, operands=_operands: operands(*args[:-2]),
-        functools.partial(_sized, [these for these in _vectors if these[0] == _SINGLE]),
-    )
+# Later passes of large windows, from what the passes before have found; and the first and the last
+# pass of norms and of their gradients, between which powers are summed up as for averages.
+FAMILIES |= {
+    "max_forward_indices_further": Family(
+        _of_any_size(operators.make_arg_max, further=True),
+        lambda x, indices: (x, indices, x, indices),
+        lambda: itertools.product(_COMMON, INDICES),
+    ),
+    "avg_forward_further": Family(
+        _of_any_size(operators.make_average, further=True),
+        lambda x, computed, y: (x, None, y, x),
+        lambda: ((dtype,) * 3 for dtype in (_SINGLE, _DOUBLE)),
+    ),
+    "avg_backward_further": Family(
+        _of_any_size(_make_average_gradient, further=True),
+        lambda g, x: (g, None, x, x),
+        lambda: ((dtype,) * 2 for dtype in (_SINGLE, _DOUBLE)),
+    ),
+    "lp_forward_powers": Family(
+        _of_any_size(norms.make_powers),
+        lambda x, lift: (x, None, _DOUBLE, None),
+        lambda: itertools.product(LIFTED, map(lift_form, (1.0, 2.0, 3.0))),
+    ),
+    "lp_forward_root": Family(
+        _of_any_size(norms.make_root),
+        lambda x: (x, None, _DOUBLE, _DOUBLE),
+        lambda: ((x,) for x in LIFTED),
+    ),
+    "lp_backward_passed": Family(
+        _of_any_size(norms.make_passed),
+        lambda form: (_DOUBLE, _DOUBLE, _DOUBLE, None),
+        lambda: (("one",), ("power",)),
+    ),
+    "lp_backward_from_passed": Family(
+        _of_any_size(norms.make_from_passed),
+        lambda x, form: (_DOUBLE, _DOUBLE, _DOUBLE, x),
+        lambda: itertools.product(LIFTED, ("one", "power")),
+    ),
+}
 
 
-for _family, _make, _arguments in (
-    ("max_forward", operators.make_max, [(x,) for x in (BYTE, *_FLOATS)]),
-    # Sums of float64 are pairs.
-    ("avg_forward", operators.make_average, [a for a in _own_averages() if a[0] != _DOUBLE]),
-):
-    FAMILIES[f"{_family}_warps"] = Family(
-        _of_warps(_make), FAMILIES[_family].operands, _arguments.copy
-    )
+_MAXIMA = [(x,) for x in _COMMON]
+_AVERAGES = [(x, np.result_type(x, _SINGLE), x) for x in _FLOATS]
+
+
+def _for_layouts(family: str, make: Callable[..., Any], all_of: list[tuple]) -> dict[str, Family]:
+    """Kernels that do the same in fewer instructions, where layout and windows allow it."""
+    operands = FAMILIES[family].operands
+    vectors = [these for these in all_of if these[0] != BYTE]
+    singles = [these for these in vectors if these[0] == _SINGLE]
+
+    def sized(*args: Any) -> tuple[np.dtype | None, ...]:
+        return operands(*args[:-2])
+
+    return {
+        f"{family}_strips": Family(_of_known_size(make), sized, functools.partial(_sized, all_of)),
+        f"{family}_vectors": Family(_of_any_size(_of_vectors(make)), operands, vectors.copy),
+        f"{family}_vectors_strips": Family(
+            _of_known_size(_of_vectors(make)), sized, functools.partial(_sized, singles)
+        ),
+    }
+
+
+def _by_warps(family: str, make: Callable[..., Any], all_of: list[tuple]) -> dict[str, Family]:
+    """Kernels whose warps take an output each."""
+    return {f"{family}_warps": Family(_of_warps(make), FAMILIES[family].operands, all_of.copy)}
+
+
+FAMILIES |= _for_layouts("max_forward", operators.make_max, _MAXIMA)
+FAMILIES |= _for_layouts("avg_forward", operators.make_average, _AVERAGES)
+FAMILIES |= _by_warps("max_forward", operators.make_max, _MAXIMA)
+FAMILIES |= _by_warps("avg_forward", operators.make_average, _AVERAGES)
+FAMILIES |= _by_warps(
+    "max_forward_indices", operators.make_arg_max, list(itertools.product(_COMMON, INDICES))
+)
+FAMILIES |= _by_warps("lp_forward", _make_norm, [a for a in _norms() if a[0] == a[1]])
 
 
 def name_of(family: str, arguments: tuple, wide: bool) -> str:

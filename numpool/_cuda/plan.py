@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpool._cuda.passes import Pass
 from numpool._cuda.scalars import SIMULATED, Divider, divider
 from numpool._cuda.tables import FIELDS, Table
 from numpool._plans import position_steps
@@ -54,11 +55,9 @@ class Walk(NamedTuple):
     """The walk of a kernel over all outputs: channels, columns, rows, depths, and batch axes, which
     a table holds. `start` is the operands' first element, `steps` how many elements lie between
     neighbours along depth, rows, columns and channels. A thread has the outputs of `band` rows.
-    Lanes of a warp that shares an output begin `lane_step` apart.
     """
 
     threads: int
-    lane_step: int
     start: Operands
     steps: Operands
     band: int
@@ -111,21 +110,23 @@ def memory_of(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -
 
 
 class Codes(NamedTuple):
-    """How indices are counted, for an axis of the array: what a step along it adds to a position,
-    and a tap to an offset. `own`: the code is that of the output's own place. All codes are below
-    `limit`.
+    """How indices are counted: (what a step adds to a position, and a tap to an offset) for each of
+    some axes of the array, and what all codes begin with. `own`: the code is that of the output's
+    own place. All codes are below `limit`.
     """
 
-    steps: dict[int, tuple[int, int]]
+    axes: tuple[int, ...]
+    steps: tuple[tuple[int, int], ...]
     offsets: bool
     own: bool
     limit: int
+    first: int = 0
 
     def of(self, axis: int | None, table: Table) -> tuple[int, int, int, int]:
         """What place, first tap's place, first tap's number and a tap's step add to a code."""
         if axis is None:
             return 0, 0, 0, 0
-        position, offset = self.steps[axis]
+        position, offset = self.steps[self.axes.index(axis)]
         if self.offsets:
             return 0, 0, offset, offset * table.tap_step
         if self.own:
@@ -136,7 +137,17 @@ class Codes(NamedTuple):
 def codes_of(windows: Windows, offsets: bool, own: bool = False) -> Codes:
     """The codes of positions, or of `offsets`."""
     limit = windows.taps if offsets else math.prod(w.length for w in windows.windows)
-    return Codes(position_steps(windows), offsets, own, limit)
+    steps = position_steps(windows)
+    return Codes(windows.axes, tuple(steps[a] for a in windows.axes), offsets, own, limit)
+
+
+def codes_along(codes: Codes, along: Pass) -> Codes:
+    """What a pass adds to codes."""
+    (axis,) = along.windows.axes
+    position, offset = codes.steps[codes.axes.index(axis)]
+    steps = (position * along.places, offset * along.taps)
+    first = offset * along.skipped if codes.offsets else 0
+    return codes._replace(axes=(axis,), steps=(steps,), first=first)
 
 
 class _Builder:
@@ -190,11 +201,11 @@ def plan_walk(
     memory: Sequence[Memory | None],
     codes: Codes | None,
     lanes: int = 1,
-    warps: int = 1,
+    by_warps: bool = False,
 ) -> Plan:
     """The plan of a walk over a view of operands that lie in some `memory`: over the outputs of its
     windows, or over their inputs if `backward`. `tables` are made of each axis. A thread has
-    `lanes` neighbouring channels, or `warps` threads share an output.
+    `lanes` neighbouring channels, or a warp an output.
     """
     builder = _Builder(tuple(1 if m is None else m.itemsize for m in memory), codes)
     dimensions = (view.columns, view.rows, view.depth)
@@ -208,22 +219,21 @@ def plan_walk(
     total = math.prod([channels, *sizes, *(d.window.length for d in view.batch)])
     lanes_apart = view.channels._replace(strides=tuple(s * lanes for s in view.channels.strides))
     steps = map(builder.steps, (view.depth, view.rows, view.columns, lanes_apart))
-    band = _rows_of_a_thread(total, sizes[1]) if warps == 1 else 1
+    band = 1 if by_warps else _rows_of_a_thread(total, sizes[1])
     bands = -(-sizes[1] // band)
     walk = Walk(
         total // sizes[1] * bands,
-        column.source_step,
         Operands(*(0 if m is None else m.start for m in memory)),
         Operands(*zip(*steps, strict=True)),
         band,
         divider(channels),
         divider(bands),
-        column._replace(source_step=column.source_step * warps),
+        column,
         row,
         depth,
         len(batch),
         builder.table(np.array(batch, np.int64).reshape(-1, 7)),
-        0,
+        0 if codes is None else codes.first,
     )
     largest = max(
         total,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from numpool._cuda import arrays, launch, library, tables
 from numpool._cuda.libraries import DeviceArray
-from numpool._cuda.plan import Numbers, as_arguments, codes_of, memory_of, plan_walk
+from numpool._cuda.plan import Codes, Numbers, as_arguments, memory_of, plan_walk
 from numpool._cuda.prepared import Prepared, prepare
 from numpool._cuda.vectors import BYTES as VECTOR
 from numpool._cuda.vectors import lanes_of
@@ -33,13 +33,13 @@ class Way(NamedTuple):
     """How a step goes over windows: from their outputs or, `backward`, from their inputs.
 
     Tables have the windows' shares of a divisor if `include_pad` is not None; for `shares` alone,
-    each output has the one tap at its own place. `codes` are (offsets, own) of plan.codes_of.
+    each output has the one tap at its own place. `codes` say how indices are counted.
     """
 
     backward: bool = False
     include_pad: bool | None = None
     shares: bool = False
-    codes: tuple[bool, bool] | None = None
+    codes: Codes | None = None
 
 
 class _Facts(NamedTuple):
@@ -69,13 +69,15 @@ class _Step:
         numbers: Numbers,
     ) -> None:
         strides = [None if o is None else o.strides for o in operands]
-        lead, kept = 2 if way.backward else 0, way.codes is not None
-        view = canonical(windows, shape, strides, lead, keep_axes=kept, join=not way.shares)
+        lead = 2 if way.backward else 0
+        view = canonical(
+            windows, shape, strides, lead, keep_axes=way.codes is not None, join=not way.shares
+        )
         table_of: Callable[[Axis], tables.Table] = tables.backward
         if not way.backward:
             make = tables.shares if way.shares else tables.forward
             table_of = functools.partial(make, include_pad=way.include_pad)
-        codes = None if way.codes is None else codes_of(windows, *way.codes)
+        codes = way.codes
         memory = [None if o is None else memory_of(*o[:3]) for o in operands]
         plan = plan_walk(view, table_of, way.backward, memory, codes)
         threads = 1
@@ -87,7 +89,7 @@ class _Step:
                 kernel = vectors
             shared = library.by_warps(*kernel)
             if shared is not None and _lie_apart(view.columns.window) and not way.shares:
-                plan = plan_walk(view, table_of, False, memory, codes, warps=LANES)
+                plan = plan_walk(view, table_of, False, memory, codes, by_warps=True)
                 kernel, threads = shared, LANES
             kernel = _for_strips(kernel, view) or kernel
         self.kernel = library.kernel(*kernel, plan.wide)

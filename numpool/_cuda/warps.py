@@ -17,30 +17,52 @@ LANES = 32
 _THREADS = 256
 
 
+def _make_shared(kinds: tuple[type, ...]) -> tuple[Any, Any]:
+    """Functions that put totals, numbers or pairs, into shared memory, and get them."""
+    if len(kinds) == 1:
+
+        @device
+        def put(firsts, seconds, at, total):
+            firsts[at] = total
+
+        return put, device(lambda firsts, seconds, at: firsts[at])
+
+    @device
+    def put_pair(firsts, seconds, at, total):
+        firsts[at] = total[0]
+        seconds[at] = total[1]
+
+    return put_pair, device(lambda firsts, seconds, at: (firsts[at], seconds[at]))
+
+
 def make_warps(
     arithmetic: Arithmetic, operator: Operator, block: int = _THREADS
 ) -> Callable[..., None]:
-    """The kernel of an operator whose totals are single numbers."""
+    """The kernel of an operator whose totals can be combined."""
     whole = arithmetic.whole
     locate, in_row, _ = make_locate(arithmetic)
-    fold = make_fold(arithmetic, *operator[:4], operator.run)
+    fold = make_fold(arithmetic, *operator[:4], operator.run, LANES)
     start, finish = operator.start, operator.finish
     combine: Any = operator.combine
-    kind = operator.total
+    first, second = operator.total[0], operator.total[-1]
+    put, get = _make_shared(operator.total)
 
     @device
     def of_lane(window, lane, walk):
-        """The part of a window that a lane takes: the steps along columns are those of lanes."""
+        """The part of a window that a lane takes."""
         left = whole(max(whole(window.columns - lane + LANES - 1), 0))
+        column = walk.column
         return Window(
-            whole(window.source + whole(lane * walk.lane_step)),
-            window.other, window.out, window.extra, window.depths, window.rows,
-            whole(left >> 5), window.code,
+            whole(window.source + whole(lane * column.source_step)),
+            whole(window.other + whole(lane * column.other_step)),
+            window.out, window.extra, window.depths, window.rows,
+            whole(left >> 5), whole(window.code + whole(lane * column.step_code)),
             window.depth_share, window.row_share, window.column_share,
         )  # fmt: skip
 
     def warps(source, other, out, extra, tables, walk, numbers):
-        found = cuda.shared.array(block, kind)
+        firsts = cuda.shared.array(block, first)
+        seconds = cuda.shared.array(block, second)
         thread = cuda.threadIdx.x
         lane = whole(thread & (LANES - 1))
         number = whole(whole(whole(cuda.blockIdx.x * cuda.blockDim.x) + thread) >> 5)
@@ -51,14 +73,15 @@ def make_warps(
         total = start()
         if inside:
             total = fold(source, other, of_lane(window, lane, walk), walk, numbers, 0.0)
-        found[thread] = total
+        put(firsts, seconds, thread, total)
         distance = LANES // 2
         while distance > 0:
             cuda.syncthreads()
             if lane < distance:
-                found[thread] = combine(found[thread], found[thread + distance])
+                total = combine(total, get(firsts, seconds, thread + distance))
+                put(firsts, seconds, thread, total)
             distance >>= 1
         if inside & (lane == 0):
-            finish(found[thread], source, other, out, extra, window, walk, numbers)
+            finish(total, source, other, out, extra, window, walk, numbers)
 
     return warps
