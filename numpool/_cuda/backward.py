@@ -8,10 +8,10 @@ import numpy as np
 
 from numpool import _rules
 from numpool._cuda import forward, library, passes, steps
-from numpool._cuda.between import at_least, convert, converted, elementwise, scratch, through
+from numpool._cuda.between import at_least, convert, converted, elementwise, through
 from numpool._cuda.libraries import DeviceArray
 from numpool._cuda.plan import Numbers, codes_of
-from numpool._cuda.steps import Way
+from numpool._cuda.steps import Way, scratch
 from numpool._plans import Divisor
 from numpool._windows import Windows
 

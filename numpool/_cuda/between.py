@@ -1,28 +1,18 @@
-"""What lies between the launches of a call: memory for intermediates, conversions of dtypes, passes
-after each other.
-"""
+"""What lies between the launches of a call: conversions of dtypes, passes after each other."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from numpool import _rules
-from numpool._cuda import arrays, library, steps
-from numpool._cuda.libraries import DeviceArray, strides_of
+from numpool._cuda import library, steps
+from numpool._cuda.libraries import DeviceArray
 from numpool._cuda.passes import Pass
-from numpool._cuda.steps import Way
+from numpool._cuda.steps import Way, scratch
 from numpool._plans import Divisor
 from numpool._windows import Windows
-
-
-def scratch(x: DeviceArray, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
-    """Memory for an intermediate of a shape, in x's memory order."""
-    order = sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), axis))
-    flat = arrays.scratch(x, math.prod(shape), dtype)
-    return flat._replace(shape=shape, strides=strides_of(shape, order, dtype.itemsize))
 
 
 def elementwise(

@@ -8,11 +8,11 @@ import numpy as np
 
 from numpool import _rules
 from numpool._cuda import library, passes, steps, tables
-from numpool._cuda.between import convert, converted, elementwise, in_dtypes, scratch, through
+from numpool._cuda.between import convert, converted, elementwise, in_dtypes, through
 from numpool._cuda.libraries import DeviceArray
 from numpool._cuda.passes import Pass
 from numpool._cuda.plan import Numbers, codes_along, codes_of
-from numpool._cuda.steps import Way
+from numpool._cuda.steps import Way, scratch
 from numpool._plans import Divisor
 from numpool._windows import Windows
 

@@ -19,13 +19,24 @@ from numpool._cuda.libraries import DeviceArray, library_of
 
 
 class Kept(NamedTuple):
-    """A kind of call: its arguments, shapes and dtypes of its results, and its steps, each with the
-    numbers of its operands among the call's inputs and results.
+    """A kind of call: its arguments, shapes and dtypes of its results, elements and dtypes of its
+    intermediates, and its steps.
     """
 
     arguments: tuple
     results: tuple[tuple[tuple[int, ...], np.dtype], ...]
-    steps: tuple[tuple[Any, tuple[int | None, ...]], ...]
+    intermediates: tuple[tuple[int, np.dtype], ...]
+    steps: tuple[Again, ...]
+
+
+class Again(NamedTuple):
+    """A step with the numbers of its operands among the call's inputs, results and intermediates,
+    and of the intermediates that are done with after it.
+    """
+
+    step: Any
+    operands: tuple[int | None, ...]
+    done: tuple[int, ...]
 
 
 def _facts(a: DeviceArray) -> tuple:
@@ -40,35 +51,49 @@ def _call(
     out: Any,
     rest: tuple,
 ) -> Any:
-    """A call on `inputs`, which lays results out as input number `lead`, or writes into `out`.
-    `make` goes all the way, from the arguments `rest`.
+    """A call on `inputs`, of which the last may be None; it lays results out as input number
+    `lead`, or writes into `out`. `make` goes all the way, from the arguments `rest`.
     """
     try:
-        found = [arrays.as_array("", value) for value in inputs]
+        found = [arrays.as_array("", value) for value in inputs if value is not None]
         outs = [arrays.as_array("", value) for value in _each(out)]
     except Exception:
         return make(*rest)  # which tells of it by name, and of the first thing that is wrong
     if not _apart(found, outs):
         return make(*rest)
-    key = (make, given, len(outs), *map(_facts, found + outs))
+    lacking = tuple(value is None for value in inputs)
+    key = (make, given, lacking, len(outs), *map(_facts, found + outs))
     kept: Any = _calls._kept(key, given)
     if kept is None:
-        with steps.recorded() as taken:
+        with steps.recorded() as recording:
             result = make(*rest)
-        _keep(key, given, found, result, taken)
+        _keep(key, given, found, result, recording)
         return result
     x = found[lead]
     made = outs or [arrays.empty_like(x, *result) for result in kept.results]
     if not outs and not all(map(steps.in_line, made)):
         return make(*rest)  # as no allocator of a GPU does, but steps may count on it
+    operands: list[DeviceArray | None]
     operands = [a if a.stream == x.stream else a._replace(stream=x.stream) for a in found + made]
+    operands += [None] * len(kept.intermediates)
     alone = all(a.stream == x.stream for a in found + outs)
     with contextlib.nullcontext() if alone else launch.joined(x, *found, *outs):
-        for step, numbers in kept.steps:
-            step.run(tuple(None if n is None else operands[n] for n in numbers))
+        _take(kept, operands, x)
     if out is not None:
         return out
     return made[0].owner if len(made) == 1 else tuple(a.owner for a in made)
+
+
+def _take(kept: Kept, operands: list[DeviceArray | None], x: DeviceArray) -> None:
+    """Take the steps of a call."""
+    first = len(operands) - len(kept.intermediates)
+    for step, numbers, done in kept.steps:
+        for n in numbers:
+            if n is not None and operands[n] is None:
+                operands[n] = arrays.scratch(x, *kept.intermediates[n - first])
+        step.run(tuple(None if n is None else operands[n] for n in numbers))
+        for n in done:
+            operands[n] = None
 
 
 def _each(result: Any) -> tuple[Any, ...]:
@@ -86,7 +111,9 @@ def _apart(found: list[DeviceArray], outs: list[DeviceArray]) -> bool:
     )
 
 
-def _keep(key: tuple, given: tuple, found: list[DeviceArray], result: Any, taken: list) -> None:
+def _keep(
+    key: tuple, given: tuple, found: list[DeviceArray], result: Any, recording: steps.Recording
+) -> None:
     """Keep a call whose steps can be taken again."""
     results = _each(result)
     of = {id(a.owner): number for number, a in enumerate(found)}
@@ -95,12 +122,22 @@ def _keep(key: tuple, given: tuple, found: list[DeviceArray], result: Any, taken
         return  # one array in two places
     described = [library_of(owner).describe("the result", owner) for owner in results]
     made = tuple((a.shape, a.dtype) for a in described)
-    again = []
-    for step, operands in taken:
-        if any(a is not None and id(a.owner) not in of for a in operands):
-            return
-        again.append((step, tuple(None if a is None else of[id(a.owner)] for a in operands)))
-    _calls._keep(key, Kept(given, made, tuple(again)))  # type: ignore[arg-type]
+    again: list[Again] = []
+    left = set(range(len(of), len(of) + len(recording.intermediates)))
+    for step, operands in reversed(recording.steps):
+        numbers: list[int | None] = []
+        for a in operands:
+            if isinstance(a, int):
+                numbers.append(len(of) + a)
+            elif a is None or id(a.owner) in of:
+                numbers.append(None if a is None else of[id(a.owner)])
+            else:
+                return
+        done = left.intersection(numbers)
+        left -= done
+        again.append(Again(step, tuple(numbers), tuple(done)))
+    kept = Kept(given, made, tuple(recording.intermediates), tuple(reversed(again)))
+    _calls._keep(key, kept)  # type: ignore[arg-type]
 
 
 def pool(
@@ -125,9 +162,8 @@ def lp_pool_backward(
 ) -> Any:
     """The derivative of the Lp norm."""
     rest = (grad_output, x, rank, arguments, p, y, out)
-    if y is None:
-        return calls.lp_pool_backward(*rest)
-    return _call(calls.lp_pool_backward, (rank, *arguments, p), (grad_output, x, y), 1, out, rest)
+    given = (rank, *arguments, p)
+    return _call(calls.lp_pool_backward, given, (grad_output, x, y), 1, out, rest)
 
 
 def max_pool_backward(
@@ -135,7 +171,5 @@ def max_pool_backward(
 ) -> Any:
     """Each gradient to the input that its index names."""
     rest = (grad_output, x, rank, arguments, indices, out)
-    if indices is None:
-        return calls.max_pool_backward(*rest)
     given = (rank, *arguments)
     return _call(calls.max_pool_backward, given, (grad_output, x, indices), 1, out, rest)

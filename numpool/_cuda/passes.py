@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numpool._windows import Axis, Windows
 
-# Windows over several axes of up to so many taps are taken at once.
-MOST_TAPS = 49
+# Windows over several axes of up to so many taps are taken at once; those that are alone on their
+# axes, of up to so many, by a warp.
+MOST_TAPS, _WHOLE = 49, 32 * 49
 # What else a thread does, in taps; and a launch, in taps of each thread of a busy device.
 _PASS, _LAUNCH = 8, 64
 _THREADS = 2**17
@@ -48,47 +49,63 @@ class Split(NamedTuple):
     skipped: int
 
 
-def _cost(threads: np.ndarray | float, taps: np.ndarray | int) -> np.ndarray:
+def _cost(threads: np.ndarray, taps: np.ndarray) -> np.ndarray:
     """The cost of a pass, in taps; a device is as busy with few threads as with many."""
     return np.maximum(threads, _THREADS) * (taps + _PASS) + _THREADS * _LAUNCH
 
 
+def _cost_of(
+    inputs: Any, outputs: Any, kernel: Any, stride: Any, dilation: Any, others: float, back: bool
+) -> np.ndarray:
+    """The cost of windows along `others` axes side by side; `back`, of their backward pass."""
+    if not back:
+        return _cost(outputs * others, kernel)
+    every = np.maximum(stride // np.gcd(stride, dilation), 1)
+    return _cost(inputs * others, np.minimum(-(-kernel // every), outputs))
+
+
 @functools.lru_cache(512)
-def split(axis: Axis, others: int, overlap: bool) -> Split | None:
+def split(axis: Axis, others: int, overlap: bool, back: bool = False) -> Split | None:
     """The windows along an axis in two, if that is cheaper for `others` such axes side by side.
     With `overlap`, taps may be taken twice.
     """
     window = axis.trimmed()
-    kernel, stride, dilation = window.kernel, window.stride, window.dilation
+    length, outputs, kernel, dilation = (
+        window.length, window.outputs, window.kernel, window.dilation
+    )  # fmt: skip
+    stride = window.stride if outputs > 1 else 0  # any is right
     apart = np.arange(2, min(kernel // 2, _LONGEST) + 1)
     if not apart.size:
         return None
-    count = kernel // apart
-    rest = kernel % apart
-    size = apart + rest if overlap else apart
-    rest = 0 * rest if overlap else rest
+    count, left = kernel // apart, kernel % apart
+    size, rest = (apart + left, 0 * left) if overlap else (apart, left)
     common = np.gcd(stride, apart * dilation)
     # Those that start behind the data hold none.
-    last = (window.outputs - 1) * stride + (count - 1) * apart * dilation
-    starts = np.minimum(last, window.length + window.before - 1) // common + 1
-    outputs = float(window.outputs * others)
-    costs = _cost(starts * float(others), size) + _cost(outputs, count)
-    costs += np.where(rest > 0, _cost(outputs, rest), 0.0)
+    last = (outputs - 1) * stride + (count - 1) * apart * dilation
+    starts = np.minimum(last, length + window.before - 1) // common + 1
+    beside = float(others), back
+    costs = _cost_of(length, starts, size, common, dilation, *beside)
+    over = _cost_of(starts, outputs, count, stride // common, apart * dilation // common, *beside)
+    costs += over + (rest > 0) * _cost_of(length, outputs, rest, stride, dilation, *beside)
+    costs[starts > 2 * length] = np.inf  # of windows that start in the padding, nearly all
     best = int(costs.argmin())
-    if costs[best] >= _cost(outputs, kernel):
+    if costs[best] >= _cost_of(length, outputs, kernel, stride, dilation, *beside):
         return None
-    m, q, r, g = (int(numbers[best]) for numbers in (apart, count, rest, common))
-    of = window._replace(kernel=int(size[best]), stride=g, after=0, outputs=int(starts[best]))
-    over = Axis(of.outputs, q, stride // g, m * dilation // g, 0, 0, window.outputs)
-    left = None
-    if r:
-        left = window._replace(kernel=r, before=window.before - q * m * dilation, after=0)
-    return Split(of, over, left, m, (axis.before - window.before) // dilation)
+    m, n, q, r, g = (int(numbers[best]) for numbers in (apart, size, count, rest, common))
+    of = window._replace(kernel=n, stride=g, after=0, outputs=int(starts[best]))
+    return Split(
+        of,
+        Axis(of.outputs, q, max(stride // g, 1), m * dilation // g, 0, 0, outputs),
+        window._replace(kernel=r, before=window.before - q * m * dilation, after=0) if r else None,
+        m,
+        (axis.before - window.before) // dilation,
+    )
 
 
-def _order(taps: dict[int, int], growth: dict[int, float]) -> list[int]:
+def _order(of: dict[int, Axis], taps: dict[int, int], growth: dict[int, float]) -> list[int]:
     """The axes in the order of passes; none where all at once is cheaper."""
-    if len(taps) != 1 and math.prod(taps.values()) <= MOST_TAPS:
+    most = MOST_TAPS if any(w.outputs > 1 for w in of.values()) else _WHOLE
+    if math.prod(taps.values()) <= most and (len(taps) != 1 or most == _WHOLE):
         return []
     # What leaves the least to the next comes first.
     return sorted(taps, key=lambda axis: growth[axis])
@@ -105,7 +122,7 @@ def forward(windows: Windows, shape: tuple[int, ...], overlap: bool) -> list[Pas
     """
     of = {a: w for a, w in zip(windows.axes, windows.windows, strict=True) if not w.trivial}
     taps = {a: min(w.trimmed().kernel, w.length) for a, w in of.items()}
-    order = _order(taps, {a: w.outputs / max(w.length, 1) for a, w in of.items()})
+    order = _order(of, taps, {a: w.outputs / max(w.length, 1) for a, w in of.items()})
     passes = []
     for axis in order:
         window = of[axis]
@@ -126,11 +143,11 @@ def backward(windows: Windows, shape: tuple[int, ...]) -> list[Pass]:
     """The passes of the backward call of sums, to an input of `shape`."""
     of = {a: w for a, w in zip(windows.axes, windows.windows, strict=True) if not w.trivial}
     taps = {a: w.adjoint().kernel for a, w in of.items()}
-    order = _order(taps, {a: w.length / w.outputs for a, w in of.items()})
+    order = _order(of, taps, {a: w.length / w.outputs for a, w in of.items()})
     passes, done = [], windows.shape
     for axis in order:
         window = of[axis]
-        found = split(window, math.prod(done) // window.outputs, overlap=False)
+        found = split(window, math.prod(done) // window.outputs, overlap=False, back=True)
         if found is None:
             passes.append(Pass(_along(axis, window, done, window.length)))
         else:

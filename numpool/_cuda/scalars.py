@@ -82,7 +82,7 @@ if SIMULATED:
         return lambda number: (int(number) + half) % (2 * half) - half
 
     def _unsigned(code):
-        return code % 2**64
+        return int(code) % 2**64
 
     NARROW = Arithmetic(_wrapping(32), int, _unsigned, _python_divide)
     WIDE = Arithmetic(_wrapping(64), int, _unsigned, _long_divide)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numpool._cuda import arrays, launch, library, tables
-from numpool._cuda.libraries import DeviceArray
+from numpool._cuda.libraries import DeviceArray, strides_of
 from numpool._cuda.plan import Codes, Numbers, as_arguments, memory_of, plan_walk
 from numpool._cuda.prepared import Prepared, prepare
 from numpool._cuda.vectors import BYTES as VECTOR
@@ -174,20 +177,51 @@ def run(
     facts = tuple(o and _Facts(o.shape, o.strides, o.itemsize, in_line(o)) for o in operands)
     step = _step(kernel, windows, shape, way, facts, numbers or Numbers())
     step.run(operands)
-    taken = _recordings.get()
-    if taken is not None:
-        taken.append((step, operands))
+    recording = _recordings.get()
+    if recording is not None:
+        recording.steps.append((step, tuple(map(recording.known, operands))))
 
 
-_recordings: ContextVar[list | None] = ContextVar("recordings", default=None)
+class Recording:
+    """What a call does: its steps with their operands, of which intermediates are numbers, and the
+    elements and dtype of each of these.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[_Step, tuple[DeviceArray | int | None, ...]]] = []
+        self.intermediates: list[tuple[int, np.dtype]] = []
+        # By the identity of their owner: whoever has it later is another one, made later.
+        self._numbers: dict[int, int] = {}
+
+    def note(self, intermediate: DeviceArray) -> None:
+        """Number an intermediate that was made, without keeping its memory."""
+        self._numbers[id(intermediate.owner)] = len(self.intermediates)
+        self.intermediates.append((intermediate.size, intermediate.dtype))
+
+    def known(self, operand: DeviceArray | None) -> DeviceArray | int | None:
+        """An operand, as its number if it is an intermediate."""
+        return operand and self._numbers.get(id(operand.owner), operand)
+
+
+_recordings: ContextVar[Recording | None] = ContextVar("recordings", default=None)
 
 
 @contextlib.contextmanager
-def recorded() -> Iterator[list]:
-    """A list that gets the steps that are taken meanwhile, with their operands."""
-    taken: list = []
-    token = _recordings.set(taken)
+def recorded() -> Iterator[Recording]:
+    """What is done meanwhile."""
+    recording = Recording()
+    token = _recordings.set(recording)
     try:
-        yield taken
+        yield recording
     finally:
         _recordings.reset(token)
+
+
+def scratch(x: DeviceArray, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
+    """Memory for an intermediate of a shape, in x's memory order."""
+    order = sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), axis))
+    flat = arrays.scratch(x, math.prod(shape), dtype)
+    recording = _recordings.get()
+    if recording is not None:
+        recording.note(flat)
+    return flat._replace(shape=shape, strides=strides_of(shape, order, dtype.itemsize))

@@ -40,18 +40,26 @@ CALLS = {
     "max backward": (lambda: pair(True), {}),
     "avg backward": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5)), {}),
     "lp backward": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5), ones(2, 3, 3, 3)), {}),
+    "max backward from x": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5)), {}),
+    "lp backward from x": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5)), {"p": 3}),
+    "avg of integers": (lambda: (np.arange(180, dtype=np.int16).reshape(2, 3, 6, 5),), {}),
+    "max offsets of 16 bits": (
+        lambda: (random(2, 30, 30),),
+        {"kernel_size": 17, "padding": 0, "return_indices": "offset"},
+    ),
 }
 
 
 def call(name, arrays, options):
     """A call of a function by name."""
     operator, *backward = name.split(" ")
+    options = {**WINDOW, **options}
     if backward[:1] == ["backward"]:
         function = getattr(numpool, f"{operator}_pool2d_backward")
         if len(arrays) > 2:
             options = {**options, "indices" if operator == "max" else "y": arrays[2]}
-        return function(*arrays[:2], **WINDOW, **options)
-    return getattr(numpool, f"{operator}_pool2d")(*arrays, **WINDOW, **options)
+        return function(*arrays[:2], **options)
+    return getattr(numpool, f"{operator}_pool2d")(*arrays, **options)
 
 
 def values(result):

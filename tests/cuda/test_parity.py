@@ -29,22 +29,39 @@ WAYS = [
 ]
 
 
-@pytest.fixture(params=["small", "wide", "many rows", "by axis"])
+def forget():
+    """Let calls be planned anew."""
+    for cached in (steps._step, passes.split):
+        cached.cache_clear()
+    _calls._calls.clear()
+
+
+@pytest.fixture
+def in_passes(monkeypatch):
+    """Windows of four taps and more are taken as large ones are: axis by axis, and along an axis
+    as windows of windows.
+    """
+    forget()
+    monkeypatch.setattr(passes, "MOST_TAPS", 3)
+    monkeypatch.setattr(passes, "_cost", lambda threads, taps: taps**2 + 0.0 * threads)
+    yield
+    forget()
+
+
+@pytest.fixture(params=["small", "wide", "many rows", "in passes"])
 def size(request, monkeypatch):
     """Calls as they are, and as large ones are done: counted in 64 bits, with many rows to a
-    thread, axis by axis.
+    thread, in passes.
     """
-    steps._step.cache_clear()
-    _calls._calls.clear()
+    forget()
     if request.param == "wide":
         monkeypatch.setattr(plan, "_NARROW", 0)
     elif request.param == "many rows":
         monkeypatch.setattr(plan, "_THREADS", 4)
-    elif request.param == "by axis":
-        monkeypatch.setattr(passes, "MOST_TAPS", 3)
+    elif request.param == "in passes":
+        request.getfixturevalue("in_passes")
     yield
-    steps._step.cache_clear()
-    _calls._calls.clear()
+    forget()
 
 
 class Carried:
@@ -159,17 +176,73 @@ def test_windows_that_the_compiler_knows(kind, size, op, dtype, sizes):
         same(kind.get(function(kind.put(x), **call)), function(x, **call))
 
 
+SHARED = (
+    ((3, 7, 7), {"kernel_size": 7, "axis": (1, 2)}),
+    ((3, 70), {"kernel_size": 65, "padding": 2, "stride": 9, "axis": 1}),
+    ((2, 90), {"kernel_size": 40, "stride": 33, "padding": 5, "axis": 1}),
+)
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The families of kernels that are made."""
+    found = []
+    kernel = library.kernel
+    monkeypatch.setattr(library, "kernel", lambda *name: found.append(name[0]) or kernel(*name))
+    forget()
+    return found
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
 @pytest.mark.parametrize("op", ["max", "avg"])
-def test_windows_that_warps_share(kind, op, dtype):
+def test_windows_that_warps_share(kind, taken, op, dtype):
     function = getattr(numpool, f"{op}_pool")
-    for shape, call in (
-        ((5, 7, 7), {"kernel_size": 7, "axis": (1, 2)}),
-        ((2, 3, 70), {"kernel_size": (3, 65), "padding": (1, 9), "axis": (1, 2)}),
-        ((4, 200), {"kernel_size": 40, "stride": 33, "padding": 5, "axis": 1}),
-    ):
+    for shape, call in SHARED:
         x = values(dtype, shape, "ties")
         same(kind.get(function(kind.put(x), **call)), function(x, **call))
+    warps = op == "max" or dtype != "uint8"
+    assert taken == [f"{op}_forward{'_warps' * warps}"] * 3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("indices", [True, "offset"])
+def test_indices_that_warps_share(kind, taken, indices, dtype):
+    for shape, call in SHARED:
+        call = {**call, "return_indices": indices}
+        x = values(dtype, shape)
+        results = zip(
+            numpool.max_pool(kind.put(x), **call), numpool.max_pool(x, **call), strict=True
+        )
+        for got, of_cpu in results:
+            same(kind.get(got), of_cpu)
+    assert set(taken) == {"max_forward_indices_warps"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_norms_that_warps_share(kind, taken, p, dtype):
+    for shape, call in SHARED:
+        x = values(dtype, shape, "scales")
+        got = kind.get(numpool.lp_pool(kind.put(x), p=p, **call))
+        expected = numpool.lp_pool(x, p=p, **call)
+        np.testing.assert_allclose(got, expected, rtol=40 * np.finfo(dtype).eps)
+    assert set(taken) == {"lp_forward_warps"}
+
+
+@pytest.mark.usefixtures("in_passes")
+def test_long_windows_go_in_passes(kind, taken):
+    x, call = values("float32", (2, 40), "ties"), {"kernel_size": 13, "stride": 2, "axis": 1}
+    expected = numpool.max_pool(x, **call, return_indices=True)
+    got = numpool.max_pool(kind.put(x), **call, return_indices=True)
+    same(kind.get(got[1]), expected[1])
+    assert taken == ["max_forward_indices", "max_forward_indices_further"]
+    taken.clear()
+    same(kind.get(numpool.avg_pool(kind.put(x), **call)), numpool.avg_pool(x, **call))
+    assert taken == ["avg_forward", "avg_forward", "avg_forward_further"]
+    taken.clear()
+    numpool.lp_pool(kind.put(x), p=3, **call)
+    powers = ["lp_forward_powers", "lp_forward_powers", "avg_forward_further"]
+    assert taken == [*powers, "lp_forward_root", "avg_forward"]
 
 
 @pytest.mark.parametrize(
@@ -183,12 +256,7 @@ def test_windows_that_warps_share(kind, op, dtype):
         ((3, 7, 7), (1, 2), 7, "max_forward_warps"),
     ],
 )
-def test_kernels_that_fit_are_taken(kind, monkeypatch, shape, axes, size, expected):
-    taken = []
-    kernel = library.kernel
-    monkeypatch.setattr(library, "kernel", lambda *name: taken.append(name[0]) or kernel(*name))
-    steps._step.cache_clear()
-    _calls._calls.clear()
+def test_kernels_that_fit_are_taken(kind, taken, shape, axes, size, expected):
     numpool.max_pool(kind.put(values("float32", shape)), size, 1, axis=axes)
     assert taken == [expected]
 
