@@ -58,6 +58,7 @@ examples:
   numpool compile
   numpool compile --op max lp --dtype float32 float64
   NUMBA_CACHE_DIR=/opt/kernels numpool compile
+  numpool compile --gpu --dtype float32 float16
   numpool compile --clear
 """
 _EXAMPLES = """\
@@ -449,7 +450,7 @@ def _compile(arguments: argparse.Namespace) -> None:
 
     folder = _kernel_files.folder()
     if arguments.clear:
-        if arguments.op or arguments.dtype:
+        if arguments.op or arguments.dtype or arguments.gpu:
             raise Refused("--clear empties the whole cache: it goes with no other option")
         _say(f"{_kernel_files.clear()} files removed from {folder or 'no folder'}")
         return
@@ -457,10 +458,25 @@ def _compile(arguments: argparse.Namespace) -> None:
         raise Refused("no folder for kernels can be written: set NUMBA_CACHE_DIR to one")
     operators = list(dict.fromkeys(arguments.op or ("max", "avg")))
     dtypes = list(dict.fromkeys(arguments.dtype or ("float32", "uint8")))
-    count = library.warm_count(operators, dtypes)
-    for i, (name, seconds) in enumerate(library.warm(operators, dtypes), 1):
+    kernels = _kernels_of_gpu() if arguments.gpu else library
+    count = kernels.warm_count(operators, dtypes)
+    for i, (name, seconds) in enumerate(kernels.warm(operators, dtypes), 1):
         _say(f"[{i}/{count}] {name} {seconds:.1f} s")
     _say(f"kernels are in {folder}")
+
+
+def _kernels_of_gpu() -> Any:
+    from ._cuda import device
+
+    try:
+        device.cuda()
+    except (ImportError, RuntimeError) as error:
+        raise Refused(f"--gpu: {error}") from error
+    if device.simulated():
+        raise Refused("--gpu: numba's simulator (NUMBA_ENABLE_CUDASIM) compiles nothing")
+    from ._cuda import compiling
+
+    return compiling
 
 
 # --- the words ------------------------------------------------------------------------------------
@@ -510,6 +526,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--dtype", nargs="+", choices=_DTYPES, metavar="DTYPE", help="dtypes (float32 uint8)"
     )
+    build.add_argument("--gpu", action="store_true", help="for the GPU at hand, not the CPU")
     build.add_argument("--clear", action="store_true", help="empty the cache instead")
     return parser
 

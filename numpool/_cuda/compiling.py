@@ -1,10 +1,11 @@
-"""All kernels as PTX, for any compute capability and without a device."""
+"""Kernels ahead of time: for the device at hand, and all of them as PTX without a device."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -53,6 +54,30 @@ def compile_kernel(kernel: Kernel, cc: tuple[int, int]) -> str:
     found = _ENTRY.search(ptx)
     assert found is not None
     return ptx.replace(found[1], library.name_of(*kernel))
+
+
+def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[Kernel]:
+    """The kernels of some operators that read some dtypes, but for arrays of any size."""
+    return [
+        kernel
+        for kernel in every_kernel()
+        if not kernel[2] and kernel[0].split("_")[0] in operators and str(kernel[1][0]) in dtypes
+    ]
+
+
+def warm_count(operators: Iterable[str], dtypes: Iterable[str]) -> int:
+    """How many kernels `warm` goes through."""
+    return len(_usual(operators, dtypes))
+
+
+def warm(operators: Iterable[str], dtypes: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Compile the kernels of some operators and dtypes for the current device, or load them from
+    disk: yields each name and its seconds.
+    """
+    for kernel in _usual(operators, dtypes):
+        start = time.perf_counter()
+        library.kernel(*kernel).compile(_signature(kernel))
+        yield library.name_of(*kernel), time.perf_counter() - start
 
 
 def compile_all(cc: tuple[int, int] = (9, 0)) -> dict[str, str]:
