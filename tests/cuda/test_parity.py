@@ -229,6 +229,34 @@ def test_norms_that_warps_share(kind, taken, p, dtype):
     assert set(taken) == {"lp_forward_warps"}
 
 
+def test_warps_lose_nothing_of_float64(kind, taken):
+    x = np.zeros((1, 256))
+    x[0, 16] = 1.0
+    x[0, 16 + 32 * np.arange(4, 8)] = 2.0**-55  # half a unit of 1 together, and no more
+    x[0, 17] = 2.0**-60
+    result = numpool.avg_pool(kind.put(x), 256, axis=1, divisor_override=1)
+    assert kind.get(result).tolist() == [[1 + 2.0**-52]]
+    assert taken == ["avg_forward_warps"]
+
+
+@pytest.mark.parametrize("indices", [True, "offset"])
+@pytest.mark.parametrize(
+    ("shape", "call"),
+    [
+        # Taps that hold data in no window, and parts of windows that hold none.
+        ((2, 6), {"kernel_size": 13, "padding": [(10, 0)], "stride": 1, "axis": 1}),
+        ((9,), {"kernel_size": 8, "padding": 5, "stride": 1}),
+        ((5, 9), {"kernel_size": 4, "padding": (3, 5), "stride": (1, 2)}),
+    ],
+)
+@pytest.mark.usefixtures("in_passes")
+def test_indices_in_passes_of_what_is_no_more_than_padding(kind, taken, shape, call, indices):
+    for x in (np.full(shape, -np.inf, np.float32), np.zeros(shape, np.uint8)):
+        got = numpool.max_pool(kind.put(x), **call, return_indices=indices)
+        same(kind.get(got[1]), numpool.max_pool(x, **call, return_indices=indices)[1])
+    assert "max_forward_indices_further" in taken
+
+
 @pytest.mark.usefixtures("in_passes")
 def test_long_windows_go_in_passes(kind, taken):
     x, call = values("float32", (2, 40), "ties"), {"kernel_size": 13, "stride": 2, "axis": 1}
