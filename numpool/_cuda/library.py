@@ -121,6 +121,16 @@ def _of_vectors(make: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def _of_pairs(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that makes kernels for windows of 2 x 2 side by side, several a thread."""
+
+    def of_pairs(arithmetic: Any, *args: Any) -> Any:
+        operator = vectors.make_vectors(arithmetic, make(arithmetic, *args), args[0], taps=2)
+        return strips.make_strips(arithmetic, operator, 2, 2, columns=1)
+
+    return of_pairs
+
+
 def _of_warps(make: Callable[..., Any]) -> Callable[..., Any]:
     """A function that makes kernels for long windows that lie apart."""
     return lambda arithmetic, *args: warps.make_warps(arithmetic, make(arithmetic, *args))
@@ -263,6 +273,7 @@ def _for_layouts(family: str, make: Callable[..., Any], all_of: list[tuple]) -> 
         f"{family}_vectors_strips": Family(
             _of_known_size(_of_vectors(make)), sized, functools.partial(_sized, singles)
         ),
+        f"{family}_pairs": Family(_of_pairs(make), operands, vectors.copy),
     }
 
 
@@ -307,7 +318,7 @@ def operands_of(family: str, arguments: tuple, wide: bool) -> list[np.dtype]:
 
 def is_narrow(family: str) -> bool:
     """Whether a family has no kernels that count in 64 bits."""
-    return family.endswith(("_strips", "_vectors", "_warps"))
+    return family.endswith(("_strips", "_vectors", "_pairs", "_warps"))
 
 
 @functools.cache
@@ -316,21 +327,10 @@ def has(family: str, arguments: tuple) -> bool:
     return arguments in set(FAMILIES[family].all())
 
 
-def with_vectors(family: str, arguments: tuple) -> tuple | None:
-    """The kernel of vectors in the place of another, if there is one."""
-    known = (f"{family}_vectors", arguments)
-    return known if known[0] in FAMILIES and has(*known) else None
-
-
-def by_warps(family: str, arguments: tuple) -> tuple | None:
-    """The kernel whose warps take an output each in the place of another, if there is one."""
-    known = (f"{family}_warps", arguments)
-    return known if known[0] in FAMILIES and has(*known) else None
-
-
-def for_strips(family: str, arguments: tuple, sizes: tuple[int, int]) -> tuple | None:
-    """The kernel for windows of a size and stride in the place of another, if there is one."""
-    known = (f"{family}_strips", (*arguments, *sizes))
+def variant(kernel: tuple, name: str, *sizes: int) -> tuple | None:
+    """The kernel that does the same as another in a way of its own, if there is one."""
+    family, arguments = kernel
+    known = (f"{family}_{name}", (*arguments, *sizes))
     return known if known[0] in FAMILIES and has(*known) else None
 
 

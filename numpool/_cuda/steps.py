@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -20,9 +20,8 @@ from numpool._cuda.libraries import DeviceArray, strides_of
 from numpool._cuda.plan import Codes, Numbers, as_arguments, memory_of, plan_walk
 from numpool._cuda.prepared import Prepared, prepare
 from numpool._cuda.vectors import BYTES as VECTOR
-from numpool._cuda.vectors import lanes_of
 from numpool._cuda.warps import LANES
-from numpool._views import View, canonical
+from numpool._views import Dimension, View, canonical, no_windows
 from numpool._windows import Axis, Windows
 
 # Threads of a block. The simulator starts one of Python's for each.
@@ -85,16 +84,10 @@ class _Step:
         plan = plan_walk(view, table_of, way.backward, memory, codes)
         threads = 1
         if not (plan.wide or way.backward):
-            vectors = library.with_vectors(*kernel)
-            if vectors is not None and _lie_in_vectors(view, operands):
-                lanes = lanes_of(kernel[1][0])
-                plan = plan_walk(view, table_of, False, memory, codes, lanes)
-                kernel = vectors
-            shared = library.by_warps(*kernel)
-            if shared is not None and _lie_apart(view.columns.window) and not way.shares:
-                plan = plan_walk(view, table_of, False, memory, codes, by_warps=True)
-                kernel, threads = shared, LANES
-            kernel = _for_strips(kernel, view) or kernel
+            kernel, view, lanes, threads, taps = _best(kernel, view, way, operands)
+            plan = plan_walk(view, table_of, False, memory, codes, lanes, threads > 1)
+            if way.include_pad is not None:
+                numbers = numbers._replace(divisor=numbers.divisor * taps)
         self.kernel = library.kernel(*kernel, plan.wide)
         self.grid = -(-plan.walk.threads * threads // _BLOCK)
         self.numbers = as_arguments((plan.walk, numbers), plan.wide)
@@ -125,17 +118,67 @@ class _Step:
             )
 
 
-def _lie_in_vectors(view: View, operands: tuple[_Facts | None, ...]) -> bool:
-    """Whether the channels of source and result are whole vectors in memory."""
+class _Choice(NamedTuple):
+    """A kernel for a view, the lanes of its threads, the threads of an output, and the taps along
+    columns that the view does not show.
+    """
+
+    kernel: tuple
+    view: View
+    lanes: int = 1
+    threads: int = 1
+    taps: int = 1
+
+
+def _best(kernel: tuple, view: View, way: Way, operands: tuple[_Facts | None, ...]) -> _Choice:
+    """What takes the fewest instructions."""
     source, _, out, _ = operands
     assert source is not None and out is not None
-    size = source.itemsize
-    if view.channels.window.length * size % VECTOR or not (source.in_line and out.in_line):
-        return False
-    others = (view.depth, view.rows, view.columns, *view.batch)
-    return all(
-        view.channels.strides[i] == size and all(d.strides[i] % VECTOR == 0 for d in others)
-        for i in (0, 2)
+    lanes = VECTOR // source.itemsize
+    column, channels = view.columns, view.channels
+    others = (view.depth, view.rows, *view.batch)
+    pairs = library.variant(kernel, "pairs") if _in_pairs(view, lanes) and not way.shares else None
+    if pairs is not None and _lie_in_vectors(column, others, source, out):
+        groups = no_windows(column.window.outputs // lanes)
+        taps = (2, 2, 1, 1)
+        strides = tuple(s * n * lanes for s, n in zip(column.strides, taps, strict=True))
+        return _Choice(pairs, view._replace(columns=Dimension(groups, strides)), taps=2)
+    whole = channels.window.length % lanes == 0
+    vectors = library.variant(kernel, "vectors") if whole else None
+    if vectors is not None and _lie_in_vectors(channels, (*others, column), source, out):
+        return _Choice(_for_strips(vectors, view) or vectors, view, lanes)
+    warps = library.variant(kernel, "warps")
+    if warps is not None and not way.shares and _lie_apart(column.window):
+        return _Choice(warps, view, threads=LANES)
+    return _Choice(_for_strips(kernel, view) or kernel, view)
+
+
+def _in_pairs(view: View, lanes: int) -> bool:
+    """Whether windows are 2 x 2 side by side, the columns' all in the data, in whole vectors."""
+    depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
+    return (
+        depth.kernel == 1
+        and row.kernel == row.stride == column.kernel == column.stride == 2
+        and row.dilation == column.dilation == 1
+        and column.interior() == range(column.outputs)
+        and column.before == 0
+        and column.outputs % lanes == 0
+        and view.channels.window.length == 1
+    )
+
+
+def _lie_in_vectors(
+    line: Dimension, others: Sequence[Dimension], source: _Facts, out: _Facts
+) -> bool:
+    """Whether source and result lie side by side along a line, and all lines begin where vectors
+    may.
+    """
+    return (
+        source.in_line
+        and out.in_line
+        and line.strides[0] == source.itemsize
+        and line.strides[2] == out.itemsize
+        and not any(d.strides[i] % VECTOR for d in others for i in (0, 2))
     )
 
 
@@ -150,8 +193,7 @@ def _for_strips(kernel: tuple, view: View) -> tuple | None:
     depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
     if depth.kernel > 1 or row.kernel != column.kernel or row.dilation > 1:
         return None
-    family, arguments = kernel
-    return library.for_strips(family, arguments, (row.kernel, row.stride))
+    return library.variant(kernel, "strips", row.kernel, row.stride)
 
 
 @functools.lru_cache(_KEPT)

@@ -19,7 +19,7 @@ from numpool._cuda.scalars import Arithmetic, device
 SIZES = ((2, 2), (2, 1), (3, 1), (3, 2), (5, 1))
 
 
-def _make_taken(arithmetic: Arithmetic, operator: Operator, size: int, count: int) -> Any:
+def _make_taken(arithmetic: Arithmetic, operator: Operator, columns: int, count: int) -> Any:
     """A function that takes the taps of `count` rows, of each row into one part."""
     whole = arithmetic.whole
     start, begin, take = operator[:3]
@@ -27,14 +27,14 @@ def _make_taken(arithmetic: Arithmetic, operator: Operator, size: int, count: in
     @device
     def row_of(source, at, walk, numbers):
         part = begin(start())
-        for _ in range(size):
+        for _ in range(columns):
             part = take(part, source, at, source, at, 0, numbers, 0.0)
             at = whole(at + walk.column.source_step)
         return part
 
     if count == 1:
         return device(lambda source, at, walk, numbers: (row_of(source, at, walk, numbers),))
-    others, last = _make_taken(arithmetic, operator, size, count - 1), count - 1
+    others, last = _make_taken(arithmetic, operator, columns, count - 1), count - 1
 
     @device
     def rows_of(source, at, walk, numbers):
@@ -53,17 +53,20 @@ def _make_joined(join: Any, count: int) -> Any:
 
 
 def make_strips(
-    arithmetic: Arithmetic, operator: Operator, size: int, stride: int
+    arithmetic: Arithmetic, operator: Operator, size: int, stride: int, columns: int | None = None
 ) -> Callable[..., None]:
-    """The kernel of an operator for windows of some size and stride."""
+    """The kernel of an operator for windows of some size and stride, whose rows have as many taps
+    if not so many `columns`.
+    """
+    columns = size if columns is None else columns
     whole = arithmetic.whole
     locate, in_row, entry_of = make_locate(arithmetic)
     one_by_one = make_rows(arithmetic, operator)
     start, absorb, finish = operator.start, operator.absorb, operator.finish
     kept = max(size - stride, 0)
     fresh = size - kept
-    take_first = _make_taken(arithmetic, operator, size, max(kept, 1))
-    take_fresh = _make_taken(arithmetic, operator, size, fresh)
+    take_first = _make_taken(arithmetic, operator, columns, max(kept, 1))
+    take_fresh = _make_taken(arithmetic, operator, columns, fresh)
     joined = _make_joined(operator.join, size)
 
     @device
@@ -113,7 +116,7 @@ def make_strips(
             end = whole(min(whole(row + walk.band), walk.row.size.size))
             window = in_row(windows, row, tables, walk)
             last_rows = entry_of(whole(end - 1), walk.row, tables)[1]
-            inside = (window.columns == size) & (window.depths == 1)
+            inside = (window.columns == columns) & (window.depths == 1)
             if inside & (window.rows == size) & (last_rows == size):
                 outputs = whole(end - row)
                 down(source, other, out, extra, window, outputs, walk, numbers)

@@ -103,8 +103,12 @@ def _each(function: Callable[..., Any], lanes: int) -> Any:
     return device(lambda parts, args: (*others(parts, args), function(parts[last], args, last)))
 
 
-def make_vectors(arithmetic: Arithmetic, operator: Operator, dtype: np.dtype) -> Operator:
-    """An operator of as many neighbours of a dtype as are read at once."""
+def make_vectors(
+    arithmetic: Arithmetic, operator: Operator, dtype: np.dtype, taps: int = 1
+) -> Operator:
+    """An operator of as many neighbours of a dtype as are read at once, each of which takes `taps`
+    elements side by side, one or two.
+    """
     lanes, subscript = lanes_of(dtype), arithmetic.subscript
     load, store = make_load(lanes), make_store(lanes)
     start_one, begin_one, take_one, absorb_one = operator[:4]
@@ -114,7 +118,10 @@ def make_vectors(arithmetic: Arithmetic, operator: Operator, dtype: np.dtype) ->
     @device
     def _took(part, args, lane):
         values, numbers, given = args
-        return take_one(part, values, lane, values, lane, 0, numbers, given)
+        part = take_one(part, values, taps * lane, values, 0, 0, numbers, given)
+        if taps > 1:
+            part = take_one(part, values, taps * lane + 1, values, 0, 0, numbers, given)
+        return part
 
     @device
     def _absorbed(total, parts, lane):
@@ -145,7 +152,10 @@ def make_vectors(arithmetic: Arithmetic, operator: Operator, dtype: np.dtype) ->
 
     @device
     def take(part, source, at, other, other_at, code, numbers, given):
-        return take_each(part, (load(source, subscript(at)), numbers, given))
+        values = load(source, subscript(at))
+        if taps > 1:
+            values = values + load(source, subscript(at + lanes))
+        return take_each(part, (values, numbers, given))
 
     @device
     def absorb(total, part):

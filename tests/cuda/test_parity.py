@@ -176,6 +176,27 @@ def test_windows_that_the_compiler_knows(kind, size, op, dtype, sizes):
         same(kind.get(function(kind.put(x), **call)), function(x, **call))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("op", ["max", "avg"])
+def test_pairs_side_by_side(kind, taken, op, dtype):
+    function = getattr(numpool, f"{op}_pool")
+    more = ({"count_include_pad": False}, {"divisor_override": 3}) if op == "avg" else ()
+    # What is left of a row, rows that meet the edge, batches above and depths between.
+    for shape, call in (
+        ((2, 5, 33), {"kernel_size": 2, "axis": (1, 2)}),
+        ((5, 32), {"kernel_size": 2, "padding": [(1, 0), (0, 0)], "ceil_mode": True}),
+        ((2, 4, 2, 16), {"kernel_size": 2, "axis": (1, 3)}),
+        *(((3, 32), {"kernel_size": 2, "padding": [(1, 1), (0, 0)], **one}) for one in more),
+    ):
+        wide = values(dtype, (*shape[:-1], 48), "ties")
+        x = kind.upload_all([wide, wide[..., : shape[-1]]])[1]
+        same(kind.get(function(x, **call)), function(wide[..., : shape[-1]], **call))
+        assert taken.pop() == f"{op}_forward_pairs"
+        x = kind.upload_all([wide, wide[..., 1 : shape[-1] + 1]])[1]
+        same(kind.get(function(x, **call)), function(wide[..., 1 : shape[-1] + 1], **call))
+        assert "pairs" not in taken.pop()
+
+
 SHARED = (
     ((3, 7, 7), {"kernel_size": 7, "axis": (1, 2)}),
     ((3, 70), {"kernel_size": 65, "padding": 2, "stride": 9, "axis": 1}),

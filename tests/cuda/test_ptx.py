@@ -111,7 +111,7 @@ def test_instructions_for_a_tap(name):
     assert len(loop) / taps <= PER_TAP[name]
 
 
-@pytest.mark.parametrize("name", [name for name in KERNELS if "vectors" in name])
+@pytest.mark.parametrize("name", [n for n in KERNELS if "vectors" in n or "pairs" in n])
 def test_vectors_are_read_and_written_in_128_bits(name):
     ptx = compiling.compile_kernel(KERNELS[name], (9, 0))
     kind = r"(v2\.[fub]64|v4\.[fub]32)"
@@ -130,6 +130,14 @@ def test_instructions_for_an_output(name):
     # A maximum that keeps NaN takes four instructions, a sum one.
     base, tap = (20, 8) if name.startswith("max") else (16, 6)
     assert len(loop) / count <= base + tap * size * min(size, stride)
+
+
+@pytest.mark.parametrize(("op", "most"), [("max", 18), ("avg", 13)])
+def test_pairs_take_half_the_instructions_of_strips(op, most):
+    (name,) = (name for name in KERNELS if re.match(f"{op}_forward_pairs_float32", name))
+    loops = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))
+    (loop,) = (loop for loop in loops if sum("ld.global.v4" in line for line in loop) == 4)
+    assert len(loop) / 4 <= most  # a vector of four outputs
 
 
 def test_compile_all_names_what_it_compiles(monkeypatch):
