@@ -21,8 +21,25 @@ if SIMULATED:
         """A function that kernels call."""
         return function
 else:
-    from numba import cuda
+    from llvmlite import ir
+    from numba import cuda, types
     from numba.cuda import libdevice
+    from numba.cuda.extending import intrinsic
+
+    @intrinsic
+    def _single_of_half(typing_context, bits):
+        def codegen(context, builder, signature, args):
+            return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
+
+        return types.float32(types.uint16), codegen
+
+    @intrinsic
+    def _half_of_double(typing_context, value):
+        def codegen(context, builder, signature, args):
+            half = builder.fptrunc(args[0], ir.HalfType())
+            return builder.bitcast(half, ir.IntType(16))
+
+        return types.uint16(types.float64), codegen
 
     # Inlined by LLVM: by numba, some kernels would take half a minute to compile.
     device = cuda.jit(device=True, forceinline=True)
@@ -34,6 +51,9 @@ else:
         from_bits=device(lambda bits: libdevice.longlong_as_double(np.int64(bits))),
         single_bits=device(lambda x: np.uint32(libdevice.float_as_int(np.float32(x)))),
         from_single_bits=device(lambda bits: libdevice.int_as_float(np.int32(np.uint32(bits)))),
+        # One instruction each, as of every GPU.
+        from_half=device(lambda bits: _single_of_half(bits)),
+        to_half=device(lambda value: _half_of_double(value)),
     )
 
 
