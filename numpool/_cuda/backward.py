@@ -8,10 +8,10 @@ import numpy as np
 
 from numpool import _rules
 from numpool._cuda import forward, library, passes, steps
-from numpool._cuda.between import at_least, convert, converted, elementwise, through
+from numpool._cuda.elements import at_least, convert, converted, elementwise
 from numpool._cuda.libraries import DeviceArray
 from numpool._cuda.plan import Numbers, codes_of
-from numpool._cuda.steps import Way, scratch
+from numpool._cuda.steps import Way, scratch, through
 from numpool._plans import Divisor
 from numpool._windows import Windows
 
@@ -78,7 +78,7 @@ def norm(
         y = scratch(x, windows.shape, _DOUBLE)
         forward.norm(x, windows, p, y, scale)
     numbers = Numbers(**_rules.gradient_numbers(p, scale))
-    if len(passes.backward(windows, x.shape)) > 1:
+    if len(passes.backward(windows, x.shape)) > 1 or forward.takes_powers_first(windows, p):
         _norm_in_passes(x, gradient, windows, y, numbers, out)
         return
     if not gradient.dtype == y.dtype == x.dtype:

@@ -8,15 +8,17 @@ import numpy as np
 
 from numpool import _rules
 from numpool._cuda import library, passes, steps, tables
-from numpool._cuda.between import convert, converted, elementwise, in_dtypes, through
+from numpool._cuda.elements import convert, converted, elementwise, in_dtypes
 from numpool._cuda.libraries import DeviceArray
 from numpool._cuda.passes import Pass
 from numpool._cuda.plan import Numbers, codes_along, codes_of
-from numpool._cuda.steps import Way, scratch
+from numpool._cuda.steps import Way, scratch, through
 from numpool._plans import Divisor
 from numpool._windows import Windows
 
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+# A power costs as much as writing it down and reading it again, several times over.
+_SHARED = 8
 # Within these, a gradient times the reciprocal is one over the divisor.
 _DIVISORS = (2.0**-1000, 2.0**1000)
 
@@ -147,30 +149,34 @@ def one_share(windows: Windows, divisor: Divisor) -> float | None:
 
 def norm(x: DeviceArray, windows: Windows, p: float, out: DeviceArray, scale: float = 0.0) -> None:
     """The Lp norm."""
-    if out.dtype not in (x.dtype, _DOUBLE):
+    numbers = Numbers(**_rules.lp_numbers(p, x.dtype, scale))
+    found = passes.forward(windows, x.shape, overlap=p == np.inf)
+    if len(found) == 1 and takes_powers_first(windows, p):
+        found = [Pass(Windows((), (), x.shape)), Pass(windows)]
+    # Where all is taken from scaled taps, passes are of no use.
+    summed = len(found) > 1 and p != np.inf and numbers.low != np.inf
+    if out.dtype != _DOUBLE and (summed or out.dtype != x.dtype):
         between = scratch(x, out.shape, _DOUBLE)
         norm(x, windows, p, between, scale)
         convert(between, out)
-        return
-    numbers = Numbers(**_rules.lp_numbers(p, x.dtype, scale))
-    found = passes.forward(windows, x.shape, overlap=p == np.inf)
-    if p == np.inf:
+    elif summed:
+        _norm_in_passes(x, windows, found, numbers, out)
+    elif p == np.inf:
 
         def run(windows: Windows, source: DeviceArray, result: DeviceArray, _: Any) -> None:
             kernel = ("lp_forward_largest", (source.dtype, result.dtype))
             steps.run(kernel, windows, source.shape, Way(), source, result)
 
         through(x, found, x, out, out.dtype, run)
-    elif len(found) == 1 or numbers.low == np.inf:
+    else:
         form = library.norm_form(p, x.dtype, out.dtype)
         kernel = ("lp_forward", (x.dtype, out.dtype, form))
         steps.run(kernel, windows, x.shape, Way(), x, out, numbers=numbers)
-    elif out.dtype == _DOUBLE:
-        _norm_in_passes(x, windows, found, numbers, out)
-    else:
-        between = scratch(x, out.shape, _DOUBLE)
-        _norm_in_passes(x, windows, found, numbers, between)
-        convert(between, out)
+
+
+def takes_powers_first(windows: Windows, p: float) -> bool:
+    """Whether each element is in so many windows that its power is better taken once."""
+    return library.lift_form(p) == "power" and passes.shared(windows) >= _SHARED
 
 
 def _norm_in_passes(

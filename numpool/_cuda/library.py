@@ -87,7 +87,7 @@ def norm_form(p: float, dtype: np.dtype, result: np.dtype) -> str:
 
 def lift_form(p: float) -> str:
     """The form of the power of a norm in passes."""
-    return {1.0: "itself", 2.0: "square"}.get(p, "power")
+    return {1.0: "itself", 2.0: "square", np.inf: "itself"}.get(p, "power")
 
 
 def gradient_form(p: float) -> str:

@@ -102,6 +102,11 @@ def split(axis: Axis, others: int, overlap: bool, back: bool = False) -> Split |
     )
 
 
+def shared(windows: Windows) -> float:
+    """In how many windows an element is."""
+    return math.prod(w.trimmed().kernel / w.stride for w in windows.windows if w.outputs > 1)
+
+
 def _order(of: dict[int, Axis], taps: dict[int, int], growth: dict[int, float]) -> list[int]:
     """The axes in the order of passes; none where all at once is cheaper."""
     most = MOST_TAPS if any(w.outputs > 1 for w in of.values()) else _WHOLE

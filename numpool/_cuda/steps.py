@@ -17,18 +17,17 @@ import numpy as np
 
 from numpool._cuda import arrays, launch, library, tables
 from numpool._cuda.libraries import DeviceArray, strides_of
+from numpool._cuda.passes import Pass
 from numpool._cuda.plan import Codes, Numbers, as_arguments, memory_of, plan_walk
 from numpool._cuda.prepared import Prepared, prepare
+from numpool._cuda.variants import Facts, best
 from numpool._cuda.vectors import BYTES as VECTOR
-from numpool._cuda.warps import LANES
-from numpool._views import Dimension, View, canonical, no_windows
+from numpool._views import canonical
 from numpool._windows import Axis, Windows
 
 # Threads of a block. The simulator starts one of Python's for each.
 _BLOCK = 32 if launch.SIMULATED else 256
 _KEPT = 512
-# Windows that are so many elements apart share no sector of memory.
-_APART = 8
 
 
 class Way(NamedTuple):
@@ -42,15 +41,6 @@ class Way(NamedTuple):
     include_pad: bool | None = None
     shares: bool = False
     codes: Codes | None = None
-
-
-class _Facts(NamedTuple):
-    """What a step depends on of an operand."""
-
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    itemsize: int
-    in_line: bool
 
 
 def in_line(array: DeviceArray) -> bool:
@@ -67,7 +57,7 @@ class _Step:
         windows: Windows,
         shape: tuple[int, ...],
         way: Way,
-        operands: tuple[_Facts | None, ...],
+        operands: tuple[Facts | None, ...],
         numbers: Numbers,
     ) -> None:
         strides = [None if o is None else o.strides for o in operands]
@@ -84,7 +74,7 @@ class _Step:
         plan = plan_walk(view, table_of, way.backward, memory, codes)
         threads = 1
         if not (plan.wide or way.backward):
-            kernel, view, lanes, threads, taps = _best(kernel, view, way, operands)
+            kernel, view, lanes, threads, taps = best(kernel, view, operands, way.shares)
             plan = plan_walk(view, table_of, False, memory, codes, lanes, threads > 1)
             if way.include_pad is not None:
                 numbers = numbers._replace(divisor=numbers.divisor * taps)
@@ -118,84 +108,6 @@ class _Step:
             )
 
 
-class _Choice(NamedTuple):
-    """A kernel for a view, the lanes of its threads, the threads of an output, and the taps along
-    columns that the view does not show.
-    """
-
-    kernel: tuple
-    view: View
-    lanes: int = 1
-    threads: int = 1
-    taps: int = 1
-
-
-def _best(kernel: tuple, view: View, way: Way, operands: tuple[_Facts | None, ...]) -> _Choice:
-    """What takes the fewest instructions."""
-    source, _, out, _ = operands
-    assert source is not None and out is not None
-    lanes = VECTOR // source.itemsize
-    column, channels = view.columns, view.channels
-    others = (view.depth, view.rows, *view.batch)
-    pairs = library.variant(kernel, "pairs") if _in_pairs(view, lanes) and not way.shares else None
-    if pairs is not None and _lie_in_vectors(column, others, source, out):
-        groups = no_windows(column.window.outputs // lanes)
-        taps = (2, 2, 1, 1)
-        strides = tuple(s * n * lanes for s, n in zip(column.strides, taps, strict=True))
-        return _Choice(pairs, view._replace(columns=Dimension(groups, strides)), taps=2)
-    whole = channels.window.length % lanes == 0
-    vectors = library.variant(kernel, "vectors") if whole else None
-    if vectors is not None and _lie_in_vectors(channels, (*others, column), source, out):
-        return _Choice(_for_strips(vectors, view) or vectors, view, lanes)
-    warps = library.variant(kernel, "warps")
-    if warps is not None and not way.shares and _lie_apart(column.window):
-        return _Choice(warps, view, threads=LANES)
-    return _Choice(_for_strips(kernel, view) or kernel, view)
-
-
-def _in_pairs(view: View, lanes: int) -> bool:
-    """Whether windows are 2 x 2 side by side, the columns' all in the data, in whole vectors."""
-    depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
-    return (
-        depth.kernel == 1
-        and row.kernel == row.stride == column.kernel == column.stride == 2
-        and row.dilation == column.dilation == 1
-        and column.interior() == range(column.outputs)
-        and column.before == 0
-        and column.outputs % lanes == 0
-        and view.channels.window.length == 1
-    )
-
-
-def _lie_in_vectors(
-    line: Dimension, others: Sequence[Dimension], source: _Facts, out: _Facts
-) -> bool:
-    """Whether source and result lie side by side along a line, and all lines begin where vectors
-    may.
-    """
-    return (
-        source.in_line
-        and out.in_line
-        and line.strides[0] == source.itemsize
-        and line.strides[2] == out.itemsize
-        and not any(d.strides[i] % VECTOR for d in others for i in (0, 2))
-    )
-
-
-def _lie_apart(columns: Axis) -> bool:
-    """Whether windows along columns are long, and neighbours have little in common in memory."""
-    long = columns.trimmed().kernel >= LANES
-    return long and (columns.outputs == 1 or columns.stride >= _APART)
-
-
-def _for_strips(kernel: tuple, view: View) -> tuple | None:
-    """The kernel that knows the size and stride of a view's windows, if there is one."""
-    depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
-    if depth.kernel > 1 or row.kernel != column.kernel or row.dilation > 1:
-        return None
-    return library.variant(kernel, "strips", row.kernel, row.stride)
-
-
 @functools.lru_cache(_KEPT)
 def _step(*facts: Any) -> _Step:
     return _Step(*facts)
@@ -216,7 +128,7 @@ def run(
     if out.size == 0:
         return
     operands = (source, other, out, extra)
-    facts = tuple(o and _Facts(o.shape, o.strides, o.itemsize, in_line(o)) for o in operands)
+    facts = tuple(o and Facts(o.shape, o.strides, o.itemsize, in_line(o)) for o in operands)
     step = _step(kernel, windows, shape, way, facts, numbers or Numbers())
     step.run(operands)
     recording = _recordings.get()
@@ -267,3 +179,29 @@ def scratch(x: DeviceArray, shape: tuple[int, ...], dtype: np.dtype) -> DeviceAr
     if recording is not None:
         recording.note(flat)
     return flat._replace(shape=shape, strides=strides_of(shape, order, dtype.itemsize))
+
+
+# Launches a step on a source, a result, and what joins the taps if anything does.
+Run = Callable[[Windows, DeviceArray, DeviceArray, DeviceArray | None], None]
+
+
+def through(
+    like: DeviceArray,
+    passes: Sequence[Pass],
+    source: DeviceArray,
+    out: DeviceArray,
+    dtype: np.dtype,
+    run: Run,
+) -> None:
+    """Take an array through passes to `out`, by intermediates of a dtype in the memory order of
+    `like`.
+    """
+    before = source
+    for step in passes:
+        rest = None
+        if step.rest is not None:
+            rest = scratch(like, step.windows.shape, dtype)
+            run(step.rest, before, rest, None)
+        result = out if step is passes[-1] else scratch(like, step.windows.shape, dtype)
+        run(step.windows, source, result, rest)
+        before, source = source, result

@@ -278,6 +278,17 @@ def test_indices_in_passes_of_what_is_no_more_than_padding(kind, taken, shape, c
     assert "max_forward_indices_further" in taken
 
 
+def test_powers_of_elements_in_many_windows_come_first(kind, taken):
+    x, call = values("float32", (2, 7, 8), "normal"), {"kernel_size": 3, "stride": 1, "p": 3}
+    result = kind.get(numpool.lp_pool2d(kind.put(x), **call))
+    np.testing.assert_allclose(result, numpool.lp_pool2d(x, **call), rtol=1e-6)
+    sums = "avg_forward_strips"
+    assert taken == ["lp_forward_powers", sums, "lp_forward_root", "avg_forward"]
+    taken.clear()
+    numpool.lp_pool2d(kind.put(x), **{**call, "stride": 2})
+    assert taken == ["lp_forward"]
+
+
 @pytest.mark.usefixtures("in_passes")
 def test_long_windows_go_in_passes(kind, taken):
     x, call = values("float32", (2, 40), "ties"), {"kernel_size": 13, "stride": 2, "axis": 1}

@@ -1,15 +1,14 @@
-"""What lies between the launches of a call: conversions of dtypes, passes after each other."""
+"""Elements in other dtypes, and what is done to elements one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from numpool import _rules
 from numpool._cuda import library, steps
 from numpool._cuda.libraries import DeviceArray
-from numpool._cuda.passes import Pass
 from numpool._cuda.steps import Way, scratch
 from numpool._plans import Divisor
 from numpool._windows import Windows
@@ -61,29 +60,3 @@ def in_dtypes(
         between = scratch(x, out.shape, dtypes[-1])
         run((family, (*dtypes, between.dtype)), between)
         convert(between, out)
-
-
-# Launches a step on a source, a result, and what joins the taps if anything does.
-Run = Callable[[Windows, DeviceArray, DeviceArray, DeviceArray | None], None]
-
-
-def through(
-    like: DeviceArray,
-    passes: Sequence[Pass],
-    source: DeviceArray,
-    out: DeviceArray,
-    dtype: np.dtype,
-    run: Run,
-) -> None:
-    """Take an array through passes to `out`, by intermediates of a dtype in the memory order of
-    `like`.
-    """
-    before = source
-    for step in passes:
-        rest = None
-        if step.rest is not None:
-            rest = scratch(like, step.windows.shape, dtype)
-            run(step.rest, before, rest, None)
-        result = out if step is passes[-1] else scratch(like, step.windows.shape, dtype)
-        run(step.windows, source, result, rest)
-        before, source = source, result
