@@ -261,19 +261,19 @@ _AVERAGES = [(x, np.result_type(x, _SINGLE), x) for x in _FLOATS]
 def _for_layouts(family: str, make: Callable[..., Any], all_of: list[tuple]) -> dict[str, Family]:
     """Kernels that do the same in fewer instructions, where layout and windows allow it."""
     operands = FAMILIES[family].operands
-    vectors = [these for these in all_of if these[0] != BYTE]
-    singles = [these for these in vectors if these[0] == _SINGLE]
+    floats = [these for these in all_of if these[0] != BYTE]
+    singles = [these for these in floats if these[0] == _SINGLE]
 
     def sized(*args: Any) -> tuple[np.dtype | None, ...]:
         return operands(*args[:-2])
 
     return {
         f"{family}_strips": Family(_of_known_size(make), sized, functools.partial(_sized, all_of)),
-        f"{family}_vectors": Family(_of_any_size(_of_vectors(make)), operands, vectors.copy),
+        f"{family}_vectors": Family(_of_any_size(_of_vectors(make)), operands, floats.copy),
         f"{family}_vectors_strips": Family(
             _of_known_size(_of_vectors(make)), sized, functools.partial(_sized, singles)
         ),
-        f"{family}_pairs": Family(_of_pairs(make), operands, vectors.copy),
+        f"{family}_pairs": Family(_of_pairs(make), operands, floats.copy),
     }
 
 

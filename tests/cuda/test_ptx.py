@@ -30,9 +30,11 @@ WIDE_REGISTERS = {"lp": 128, "max": 80, "avg": 80}
 OTHER_REGISTERS = {"lp": 100, "max": 72, "avg": 72}
 # Instructions of PTX for a tap in the innermost loop.
 PER_TAP = {
+    "max_forward_float16": 11,
     "max_forward_float32": 10,
     "max_forward_indices_float32_uint8": 22,
     "max_backward_float32_uint8_float32": 20,
+    "avg_forward_float16_float32_float16": 8,
     "avg_forward_float32_float32_float32": 8,
     "avg_backward_float32_float32": 8,
     "lp_forward_float32_float32_square": 14,
@@ -136,7 +138,8 @@ def test_instructions_for_an_output(name):
 def test_pairs_take_half_the_instructions_of_strips(op, most):
     (name,) = (name for name in KERNELS if re.match(f"{op}_forward_pairs_float32", name))
     loops = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))
-    (loop,) = (loop for loop in loops if sum("ld.global.v4" in line for line in loop) == 4)
+    (loop,) = (loop for loop in loops if any("st.global.v4" in line for line in loop))
+    assert sum("ld.global.v4" in line for line in loop) == sum("ld." in line for line in loop) == 4
     assert len(loop) / 4 <= most  # a vector of four outputs
 
 
