@@ -1,5 +1,7 @@
 """Results on a GPU, or in the simulator, against the oracle and the CPU."""
 
+import math
+
 import cases
 import fuzz
 import numpy as np
@@ -319,6 +321,26 @@ def test_long_windows_go_in_passes(kind, taken):
 def test_kernels_that_fit_are_taken(kind, taken, shape, axes, size, expected):
     numpool.max_pool(kind.put(values("float32", shape)), size, 1, axis=axes)
     assert taken == [expected]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_long_sums_stay_within_their_bounds(kind, taken, dtype):
+    """Windows so long that they go in passes as they are; sums of one sign round the most."""
+    n, starts = 997, (0, 500, 1000)
+    x = np.random.default_rng(3).uniform(0.5, 1, (1, 2000)).astype(dtype)
+    windows = [x[0, start : start + n].astype(np.float64) for start in starts]
+    there, eps = kind.put(x), np.finfo(dtype).eps
+    working = eps if dtype != "float16" else np.finfo(np.float32).eps
+    result = kind.get(numpool.avg_pool(there, n, 500, axis=1, dtype=dtype))
+    expected = [math.fsum(window) / n for window in windows]
+    steps_of_sum = math.ceil(math.log2(n))
+    np.testing.assert_allclose(result[0], expected, (steps_of_sum + 2) * working + eps)
+    assert "avg_forward_further" in taken
+    taken.clear()
+    result = kind.get(numpool.lp_pool(there, n, 500, p=2.5, axis=1))
+    expected = [math.fsum(window**2.5) ** (1 / 2.5) for window in windows]
+    np.testing.assert_allclose(result[0], expected, working * (6 + (steps_of_sum + 8) / 2.5) + eps)
+    assert "lp_forward_root" in taken
 
 
 @pytest.mark.parametrize("op", ["max", "avg", "lp"])
