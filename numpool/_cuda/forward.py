@@ -48,14 +48,10 @@ def _arg_max(
     x: DeviceArray, windows: Windows, values: DeviceArray, indices: DeviceArray, offsets: bool
 ) -> None:
     codes = codes_of(windows, offsets)
-    kernel, further = (
-        (family, (x.dtype, indices.dtype))
-        for family in ("max_forward_indices", "max_forward_indices_further")
-    )
     found = passes.forward(windows, x.shape, overlap=True)
-    if len(found) == 1 or not library.has(*further):
-        way = Way(codes=codes)
-        steps.run(kernel, windows, x.shape, way, x, values, extra=indices)
+    if len(found) == 1:
+        kernel = ("max_forward_indices", (x.dtype, indices.dtype))
+        steps.run(kernel, windows, x.shape, Way(codes=codes), x, values, extra=indices)
         return
     source, given = x, None
     for step in found:
@@ -63,8 +59,9 @@ def _arg_max(
         result = values if last else scratch(x, shape, x.dtype)
         where = indices if last else scratch(x, shape, indices.dtype)
         way = Way(codes=codes_along(codes, step))
+        family = "max_forward_indices" if given is None else "max_forward_indices_further"
         steps.run(
-            kernel if given is None else further, step.windows, source.shape, way, source, result,
+            (family, (x.dtype, indices.dtype)), step.windows, source.shape, way, source, result,
             other=given, extra=where,
         )  # fmt: skip
         source, given = result, where

@@ -219,7 +219,7 @@ FAMILIES |= {
     "max_forward_indices_further": Family(
         _of_any_size(operators.make_arg_max, further=True),
         lambda x, indices: (x, indices, x, indices),
-        lambda: itertools.product(_COMMON, INDICES),
+        lambda: itertools.product(_REAL, INDICES),
     ),
     "avg_forward_further": Family(
         _of_any_size(operators.make_average, further=True),
