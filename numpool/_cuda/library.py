@@ -122,11 +122,14 @@ def _of_vectors(make: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of_pairs(make: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that makes kernels for windows of 2 x 2 side by side, several a thread."""
+    """A function that makes kernels for windows of two columns side by side, several a thread, and
+    of as many rows as it is given last.
+    """
 
     def of_pairs(arithmetic: Any, *args: Any) -> Any:
-        operator = vectors.make_vectors(arithmetic, make(arithmetic, *args), args[0], taps=2)
-        return strips.make_strips(arithmetic, operator, 2, 2, columns=1)
+        *these, rows = args
+        operator = vectors.make_vectors(arithmetic, make(arithmetic, *these), args[0], taps=2)
+        return strips.make_strips(arithmetic, operator, rows, rows, columns=1)
 
     return of_pairs
 
@@ -273,7 +276,11 @@ def _for_layouts(family: str, make: Callable[..., Any], all_of: list[tuple]) -> 
         f"{family}_vectors_strips": Family(
             _of_known_size(_of_vectors(make)), sized, functools.partial(_sized, singles)
         ),
-        f"{family}_pairs": Family(_of_pairs(make), operands, floats.copy),
+        f"{family}_pairs": Family(
+            _of_pairs(make),
+            lambda *args: operands(*args[:-1]),
+            lambda: ((*these, rows) for these in floats for rows in (1, 2)),
+        ),
     }
 
 

@@ -15,9 +15,8 @@ from numpool._windows import Axis, Windows
 # Windows over several axes of up to so many taps are taken at once; those that are alone on their
 # axes, of up to so many, by a warp.
 MOST_TAPS, _WHOLE = 49, 32 * 49
-# What else a thread does, in taps; and a launch, in taps of each thread of a busy device.
-_PASS, _LAUNCH = 8, 64
-_THREADS = 2**17
+# What else a thread does, in taps; a launch, in taps of each thread of a busy device; and these.
+_PASS, _LAUNCH, _THREADS = 8, 64, 2**17
 # The largest windows that others are made of.
 _LONGEST = 1024
 

@@ -43,7 +43,9 @@ def best(kernel: tuple, view: View, operands: tuple[Facts | None, ...], shares: 
     lanes = VECTOR // source.itemsize
     column, channels = view.columns, view.channels
     others = (view.depth, view.rows, *view.batch)
-    pairs = library.variant(kernel, "pairs") if _in_pairs(view, lanes) and not shares else None
+    pairs = None
+    if not shares and _in_pairs(view, lanes):
+        pairs = library.variant(kernel, "pairs", view.rows.window.kernel)
     if pairs is not None and _lie_in_vectors(column, others, source, out):
         groups = no_windows(column.window.outputs // lanes)
         taps = (2, 2, 1, 1)
@@ -60,12 +62,12 @@ def best(kernel: tuple, view: View, operands: tuple[Facts | None, ...], shares: 
 
 
 def _in_pairs(view: View, lanes: int) -> bool:
-    """Whether windows are 2 x 2 side by side, the columns' all in the data, in whole vectors."""
-    depth, row = view.depth.window.trimmed(), view.rows.window.trimmed()
-    column = view.columns.window
+    """Whether windows lie side by side, of two columns in the data, in whole vectors."""
+    depth, row, column = view.depth.window, view.rows.window, view.columns.window
     return (
         depth.kernel == 1
-        and row.kernel == row.stride == column.kernel == column.stride == 2
+        and row.kernel == row.stride
+        and column.kernel == column.stride == 2
         and row.dilation == column.dilation == 1
         and column.interior() == range(column.outputs)
         and column.before == 0

@@ -188,6 +188,7 @@ def test_pairs_side_by_side(kind, taken, op, dtype):
         ((2, 5, 33), {"kernel_size": 2, "axis": (1, 2)}),
         ((5, 32), {"kernel_size": 2, "padding": [(1, 0), (0, 0)], "ceil_mode": True}),
         ((2, 4, 2, 16), {"kernel_size": 2, "axis": (1, 3)}),
+        ((3, 32), {"kernel_size": 2, "axis": 1}),
         *(((3, 32), {"kernel_size": 2, "padding": [(1, 1), (0, 0)], **one}) for one in more),
     ):
         wide = values(dtype, (*shape[:-1], 48), "ties")
