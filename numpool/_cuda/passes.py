@@ -22,7 +22,7 @@ _LONGEST = 1024
 
 
 class Pass(NamedTuple):
-    """Windows along one axis, with the shape of what they give.
+    """Windows along one axis, with the shape of what they give; those of others change nothing.
 
     Sums of windows of windows take the `rest` of their taps from what the pass before was given.
     To a position in the input this pass adds `places` times that of a tap, to an offset in a window
@@ -140,7 +140,14 @@ def forward(windows: Windows, shape: tuple[int, ...], overlap: bool) -> list[Pas
             last = _along(axis, second, shape, second.outputs)
             passes.append(Pass(last, left, 0, found.apart, found.skipped))
         shape = passes[-1].windows.shape
-    return passes if len(passes) > 1 else [Pass(windows)]
+    if len(passes) <= 1:
+        return [Pass(windows)]
+    # Axes whose windows change nothing count in positions: they go with the first pass.
+    kept = [(a, w) for a, w in zip(windows.axes, windows.windows, strict=True) if w.trivial]
+    start = passes[0].windows
+    axes, beside = zip(*sorted([*kept, (start.axes[0], start.windows[0])]), strict=True)
+    passes[0] = passes[0]._replace(windows=Windows(axes, beside, start.shape))
+    return passes
 
 
 def backward(windows: Windows, shape: tuple[int, ...]) -> list[Pass]:

@@ -143,11 +143,14 @@ def codes_of(windows: Windows, offsets: bool, own: bool = False) -> Codes:
 
 def codes_along(codes: Codes, along: Pass) -> Codes:
     """What a pass adds to codes."""
-    (axis,) = along.windows.axes
-    position, offset = codes.steps[codes.axes.index(axis)]
-    steps = (position * along.places, offset * along.taps)
-    first = offset * along.skipped if codes.offsets else 0
-    return codes._replace(axes=(axis,), steps=(steps,), first=first)
+    steps, first = [], 0
+    for axis, window in zip(along.windows.axes, along.windows.windows, strict=True):
+        position, offset = codes.steps[codes.axes.index(axis)]
+        if not window.trivial:
+            first = offset * along.skipped if codes.offsets else 0
+            position, offset = position * along.places, offset * along.taps
+        steps.append((position, offset))
+    return codes._replace(axes=along.windows.axes, steps=tuple(steps), first=first)
 
 
 class _Builder:

@@ -271,6 +271,7 @@ def test_warps_lose_nothing_of_float64(kind, taken):
         ((2, 6), {"kernel_size": 13, "padding": [(10, 0)], "stride": 1, "axis": 1}),
         ((9,), {"kernel_size": 8, "padding": 5, "stride": 1}),
         ((5, 9), {"kernel_size": 4, "padding": (3, 5), "stride": (1, 2)}),
+        ((4, 3, 5), {"kernel_size": (2, 1, 2)}),
     ],
 )
 @pytest.mark.usefixtures("in_passes")
