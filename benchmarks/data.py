@@ -127,8 +127,9 @@ def positions(case: Case, indices: np.ndarray) -> np.ndarray:
     if case.indices != "offset":
         return found
     lengths, steps = case.lengths, []
-    taps = np.unravel_index(found, case.kernel_size)
-    for i, tap in enumerate(taps):
+    # NumPy's unravel_index (2.4.6) is wrong behind 8192 elements if the last axes are of size 1.
+    for i in range(case.rank):
+        tap = found // math.prod(case.kernel_size[i + 1 :]) % case.kernel_size[i]
         shape = [1] * found.ndim
         shape[2 + i] = -1
         start = np.arange(found.shape[2 + i]).reshape(shape) * case.stride[i] - case.padding[i]
