@@ -8,7 +8,6 @@ import contextlib
 import gc
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 from llvmlite.binding import Linkage
 from numba import _dynfunc
@@ -85,7 +84,8 @@ def quickly() -> Iterator[None]:
         if all(hasattr(owner, name) for owner, name in _NUMBAS):
             numbas = {name: getattr(owner, name) for owner, name in _NUMBAS}
             for (owner, name), own in zip(_NUMBAS, _of_kernels_only(numbas).values(), strict=True):
-                patched.enter_context(mock.patch.object(owner, name, own))
+                patched.callback(setattr, owner, name, numbas[name])
+                setattr(owner, name, own)
         if gc.isenabled():
             gc.disable()
             patched.callback(gc.enable)
