@@ -22,7 +22,7 @@ from numpool._passes import in_two_passes
 from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
-from numpool._tap_plans import taps_plan
+from numpool._tap_plans import are_columns, are_runs, taps_plan
 from numpool._views import FLOATS, INTEGERS, View, as_array, as_output, overlap
 from numpool._windows import Windows, windows_of
 
@@ -261,11 +261,17 @@ def _forward_plan(
 
     operands = (x, None, values, indices)
     plain = x.dtype == rule.computed
-    # Whole planes 7 x 7 take half the time as they are, but for an arg-max.
-    runs = 32 if plain else 128 if rule.rows.taps else 0
+
+    def as_they_are(view: View) -> bool:
+        # Whole planes 7 x 7 take half the time so, but for an arg-max.
+        if rule.rows.taps:
+            return are_columns(view, x.dtype.name) or are_runs(view, x.itemsize, 128)
+        return plain and are_runs(view, x.itemsize, 32)
+
     return planned(
-        windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain, runs=runs, make=make
-    )
+        windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain,
+        as_they_are=as_they_are, make=make,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- backward
@@ -349,13 +355,21 @@ def _gather_plan(
     divisor: Divisor,
     numbers: dict[str, float],
 ) -> Plan:
+    result = operands[2]
+    assert result is not None
+    itemsize = result.itemsize
+
     def make(view: View, tasks: int) -> Plan:
         return walk_plan(computed, view, rows, divisor, numbers, backward=True, tasks=tasks)
 
-    # Whole planes take 0.3 to 0.6 of the time as they are.
+    def as_they_are(view: View) -> bool:
+        # Whole planes take 0.3 to 0.6 of the time so.
+        return are_runs(view, itemsize, 1)
+
     return planned(
-        windows, shape, operands, lead=2, keep_axes=False, plain=False, runs=1, make=make
-    )
+        windows, shape, operands, lead=2, keep_axes=False, plain=False, as_they_are=as_they_are,
+        make=make,
+    )  # fmt: skip
 
 
 def avg_pool_backward(

@@ -12,7 +12,6 @@ from numpool._cpu.plan import OPERANDS
 from numpool._cpu.planes import BACK, INTO, PLANES, TILE
 from numpool._cut import TASKS
 from numpool._plans import PARALLEL_BYTES, Plan
-from numpool._tap_plans import are_runs
 from numpool._views import Dimension, View, canonical
 from numpool._windows import Axis, Windows
 
@@ -33,20 +32,17 @@ def planned(
     lead: int,
     keep_axes: bool,
     plain: bool,
-    runs: int = 0,
+    as_they_are: Callable[[View], bool] = lambda view: False,
     make: Callable[[View, int], Plan],
 ) -> Plan:
     """The plan of a walk over `operands`, made by `make(view, tasks)`: as they are, or block by
-    block where they are many small planes. `plain`: elements are accumulators as they are; `runs`:
-    of how many taps windows of neighbours are at least as quick as they are, 0 if they never are.
+    block where they are many small planes. `plain`: elements are accumulators as they are;
+    `as_they_are`: whether those of a view, its axes joined, are no gain as channels.
     """
     strides = [None if a is None else a.strides for a in operands]
     joined = canonical(windows, shape, strides, lead, keep_axes)
     view = canonical(windows, shape, strides, lead, keep_axes, join=False)
-    first = operands[lead]
-    assert first is not None
-    long = runs > 0 and are_runs(joined, first.itemsize, runs)
-    block = 0 if long else _block(view, operands, lead, plain)
+    block = 0 if as_they_are(joined) else _block(view, operands, lead, plain)
     if block == 0:
         return make(joined, TASKS)
     return _Builder(view, operands, lead, block).plan(make)

@@ -1,5 +1,5 @@
-"""Plans of an arg-max whose taps are compared as they lie in memory: see _cpu/arg_taps.py and
-_cpu/arg_runs.py.
+"""Plans of an arg-max whose taps are compared one by one: see _cpu/arg_taps.py, arg_runs.py and
+arg_columns.py.
 """
 
 from __future__ import annotations
@@ -8,72 +8,42 @@ import math
 
 import numpy as np
 
-from numpool._cpu.arg_runs import LANES as RUN_LANES
-from numpool._cpu.arg_taps import FEW_LANES
+from numpool._cpu import arg_columns, arg_runs, arg_taps
 from numpool._cut import LINE_BYTES, TASKS, most_taps
 from numpool._plans import AXES, Builder, Codes, Plan, items_of
 from numpool._views import View
+from numpool._windows import Axis
 
 # As many channels make up for taps that windows share, which are combined once otherwise; so many
 # taps in any case, or where lines of packed values would not fit the cache: 1.5 to 9 times as fast.
 _MANY_CHANNELS = 64
 _FEW_TAPS, _FEW_TAPS_OF_LONG_LINES = 12, 256
 _PACKED_BYTES = 8
+# So many taps for each place that windows go ahead are compared in less time than lines take whose
+# values are packed; twice as many of 64 bits, which cannot be: 1.2 to 2.3 times as fast.
+_COLUMN_TAPS = 16
+# What is laid out of a row, and of a band of rows.
+_ROW_BYTES, _BAND_BYTES = 1 << 14, 1 << 17
+_BAND_ROWS = 8
 
 
 def taps_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int = TASKS) -> Plan | None:
     """The plan of such a walk over values and indices of two `dtypes`; None where it is no gain."""
+    if are_columns(view, dtypes[0]):
+        return _columns_plan(view, dtypes, codes, tasks)
     if _are_of_many_channels(view, *dtypes):
-        walk = ("argmax_by_taps", *dtypes)
-    elif are_runs(view, np.dtype(dtypes[0]).itemsize, RUN_LANES):
-        walk = ("argmax_by_runs", *dtypes)
+        walk = "argmax_by_taps"
+    elif are_runs(view, np.dtype(dtypes[0]).itemsize, arg_runs.LANES):
+        walk = "argmax_by_runs"
     else:
         return None
-    builder = Builder(view)
-    depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
-    for name, window in zip(AXES, (depth, row, column), strict=True):
-        builder.axis(name, window)
-    builder.codes(codes)
-    channels, items = view.channels.window.length, items_of(view)
-    bands = min(-(-tasks // (items * depth.outputs)), row.outputs)
-    band_rows = -(-row.outputs // bands)
-    bands = -(-row.outputs // band_rows)
-    tiles = min(-(-tasks // (items * depth.outputs * bands)), column.outputs)
-    tile_columns = -(-column.outputs // tiles)
-    tiles = -(-column.outputs // tile_columns)
-    builder.set(
-        items=items,
-        channels=channels,
-        bands=bands,
-        band_rows=band_rows,
-        tiles=tiles,
-        tile_columns=tile_columns,
-        blocks=1,
-    )
-    taps = math.prod(most_taps(window) for window in (depth, row, column))
-    work = items * depth.outputs * row.outputs * column.outputs * channels * taps * 4
-    return builder.plan(walk, items * depth.outputs * bands * tiles, work)
-
-
-def _are_of_many_channels(view: View, dtype: str, index: str) -> bool:
-    """Whether windows of many channels, side by side in memory, share few taps, and these are
-    walked in C order.
-    """
-    axes = [d.axis for d in (view.depth, view.rows, view.columns) if d.axis is not None]
-    channels, column = view.channels.window.length, view.columns.window.trimmed()
-    if channels < FEW_LANES or axes != sorted(axes):
-        return False
-    # What many windows share is combined once where lines are windowed.
-    windows, few = 2, 0
-    if channels >= _MANY_CHANNELS:
-        long = column.reach * channels * _PACKED_BYTES > LINE_BYTES
-        windows, few = 3, _FEW_TAPS_OF_LONG_LINES if long else _FEW_TAPS
-    taps = math.prod(most_taps(d.window) for d in (view.depth, view.rows, view.columns))
-    if column.kernel > windows * column.stride and taps > few:
-        return False
-    value, number = np.dtype(dtype).itemsize, np.dtype(index).itemsize
-    source, _, out, extra = view.channels.strides
-    return (source, out, extra) == (value, value, number)
+    axes = _axes(view)
+    depth, row, column = axes
+    pieces = items_of(view) * depth.outputs
+    bands, band_rows = _parts(row.outputs, min(-(-tasks // pieces), row.outputs))
+    tiles, tile_columns = _parts(column.outputs, min(-(-tasks // (pieces * bands)), column.outputs))
+    cut = {"bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns}
+    return _plan((walk, *dtypes), view, axes, codes, cut)
 
 
 def are_runs(view: View, itemsize: int, shortest: int) -> bool:
@@ -89,3 +59,112 @@ def are_runs(view: View, itemsize: int, shortest: int) -> bool:
         and column.dilation == 1
         and column.stride * 2 >= column.kernel >= shortest
     )
+
+
+def are_columns(view: View, dtype: str) -> bool:
+    """Whether windows of few taps overlap along rows of single columns, all hold data, and taps are
+    walked in C order.
+    """
+    depth, row, column = axes = _axes(view)
+    if view.channels.window.length > 1 or depth.kernel > 1 or not _are_in_order(view):
+        return False
+    if column.outputs < arg_columns.LANES or column.stride not in arg_columns.STRIDES:
+        return False
+    if column.kernel <= column.stride or not all(map(_hold_data, axes)):
+        return False
+    few = _COLUMN_TAPS * row.stride * column.stride * max(np.dtype(dtype).itemsize // 4, 1)
+    return most_taps(row) * column.kernel <= few
+
+
+def _are_of_many_channels(view: View, dtype: str, index: str) -> bool:
+    """Whether windows of many channels, side by side in memory, share few taps, and these are
+    walked in C order.
+    """
+    channels, column = view.channels.window.length, view.columns.window.trimmed()
+    if channels < arg_taps.FEW_LANES or not _are_in_order(view):
+        return False
+    # What many windows share is combined once where lines are windowed.
+    windows, few = 2, 0
+    if channels >= _MANY_CHANNELS:
+        long = column.reach * channels * _PACKED_BYTES > LINE_BYTES
+        windows, few = 3, _FEW_TAPS_OF_LONG_LINES if long else _FEW_TAPS
+    taps = math.prod(most_taps(d.window) for d in (view.depth, view.rows, view.columns))
+    if column.kernel > windows * column.stride and taps > few:
+        return False
+    value, number = np.dtype(dtype).itemsize, np.dtype(index).itemsize
+    source, _, out, extra = view.channels.strides
+    return (source, out, extra) == (value, value, number)
+
+
+def _axes(view: View) -> tuple[Axis, Axis, Axis]:
+    depth, rows, columns = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
+    return depth, rows, columns
+
+
+def _are_in_order(view: View) -> bool:
+    """Whether depth, rows and columns are in the order of the array's axes."""
+    axes = [d.axis for d in (view.depth, view.rows, view.columns) if d.axis is not None]
+    return axes == sorted(axes)
+
+
+def _hold_data(axis: Axis) -> bool:
+    """Whether each window holds data, and between them lies nothing."""
+    first, last = -axis.before, (axis.outputs - 1) * axis.stride - axis.before
+    at_edges = axis.dilation == 1 and first > -axis.kernel and last < axis.length
+    inside = first >= 0 and last + axis.reach <= axis.length
+    return (at_edges or inside) and axis.stride <= axis.reach
+
+
+def _parts(size: int, count: int) -> tuple[int, int]:
+    """About so many parts of a size, and the size of each but the last."""
+    each = -(-size // count)
+    return -(-size // each), each
+
+
+def _plan(
+    walk: tuple[str, str, str],
+    view: View,
+    axes: tuple[Axis, Axis, Axis],
+    codes: Codes,
+    cut: dict[str, int],
+) -> Plan:
+    builder = Builder(view)
+    for name, axis in zip(AXES, axes, strict=True):
+        builder.axis(name, axis)
+    builder.codes(codes)
+    items, channels = items_of(view), view.channels.window.length
+    builder.set(items=items, channels=channels, blocks=1, **cut)
+    outputs = items * channels * math.prod(axis.outputs for axis in axes)
+    work = outputs * math.prod(map(most_taps, axes)) * 4
+    return builder.plan(walk, items * axes[0].outputs * cut["bands"] * cut["tiles"], work)
+
+
+def _columns_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int) -> Plan:
+    axes = depth, row, column = _axes(view)
+    itemsize, lanes, stride = np.dtype(dtypes[0]).itemsize, arg_columns.LANES, column.stride
+    tiles, tile_columns = _parts(
+        column.outputs, -(-column.outputs * stride * itemsize // _ROW_BYTES)
+    )
+    # What a tile reads of a row, in vectors of each piece; the places of a piece that are written,
+    # and that vectors of outputs reach.
+    size = min((tile_columns - 1) * stride + column.reach, column.length)
+    vectors = -(-size // (lanes * stride))
+    written = max(column.before, 0) // stride + 1 + vectors * lanes
+    reached = -(-tile_columns // lanes) * lanes + column.reach // stride
+    pitch = -(-max(written, reached) // lanes) * lanes
+    row_size = stride * pitch
+    most_rows = max(_BAND_BYTES // (row_size * itemsize) - row.reach, 0) // row.stride + 1
+    bands, band_rows = _parts(
+        row.outputs,
+        max(
+            -(-row.outputs // most_rows),
+            min(-(-tasks // (items_of(view) * depth.outputs * tiles)), row.outputs // _BAND_ROWS),
+        ),
+    )
+    rows = min((band_rows - 1) * row.stride + row.reach, row.length)
+    cut = {
+        "bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns,
+        "batch_rows": rows, "pitch": pitch, "laid_size": rows * row_size,
+        "loaded_size": vectors * lanes * stride, "level_size": most_taps(row) * column.kernel,
+    }  # fmt: skip
+    return _plan(("argmax_by_columns", *dtypes), view, axes, codes, cut)

@@ -10,6 +10,8 @@ from numba import types
 from numba.core import registry
 from numba.extending import intrinsic
 
+from numpool._cpu.ordered import ordered
+
 # The bits of -inf.
 LOWEST = 0xFC00
 
@@ -40,23 +42,9 @@ def half_of(typing_context, value):
     return types.uint16(types.float32), codegen
 
 
-def _ordered(builder, bits):
-    """Integers in the order of the values: -0 as 0, NaN above all."""
-
-    def number(value):
-        vector = isinstance(bits.type, ir.VectorType)
-        return ir.Constant(bits.type, [value] * bits.type.count if vector else value)
-
-    magnitude = builder.and_(bits, number(0x7FFF))
-    negative = builder.icmp_signed("<", bits, number(0))
-    order = builder.select(negative, builder.sub(number(0), magnitude), magnitude)
-    nan = builder.icmp_signed(">", magnitude, number(0x7C00))
-    return builder.select(nan, number(0x7FFF), order)
-
-
 def is_larger(builder, a, b):
     """`_operators.is_larger`, of bits or vectors of them."""
-    return builder.icmp_signed(">", _ordered(builder, b), _ordered(builder, a))
+    return builder.icmp_signed(">", ordered(builder, b), ordered(builder, a))
 
 
 def larger(builder, dtype, a, b):

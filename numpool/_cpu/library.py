@@ -12,6 +12,7 @@ from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
 
 from numpool._cpu import (
+    arg_columns,
     arg_rows,
     arg_runs,
     arg_taps,
@@ -103,6 +104,7 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "max": (lambda d: _lines("larger", True, d), lines.SIGNATURE),
     "argmax": (_packing, lines.SIGNATURE),
     "argmax_of_pairs": (lambda d: _lines("prefers_second", True, d, True), lines.SIGNATURE),
+    "argmax_by_columns": (arg_columns.make_walk_arg_columns, WALK_SIGNATURE),
     "argmax_by_taps": (arg_taps.make_walk_arg_taps, WALK_SIGNATURE),
     "argmax_by_runs": (arg_runs.make_walk_arg_runs, WALK_SIGNATURE),
     "sum": (lambda d: _lines("add", False, d), lines.SIGNATURE),
