@@ -32,7 +32,7 @@ def planned(
     lead: int,
     keep_axes: bool,
     plain: bool,
-    as_they_are: Callable[[View], bool] = lambda view: False,
+    as_they_are: Callable[[View], bool],
     make: Callable[[View, int], Plan],
 ) -> Plan:
     """The plan of a walk over `operands`, made by `make(view, tasks)`: as they are, or block by
