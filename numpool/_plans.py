@@ -14,6 +14,7 @@ import numpy as np
 
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS, PLAN
+from numpool._cpu.strided import FARTHEST, VECTOR_BYTES
 from numpool._cut import LINE_BYTES, TASKS, cut_walk, most_taps
 from numpool._views import Dimension, View, no_windows
 from numpool._windows import Axis, Windows
@@ -23,6 +24,9 @@ PARALLEL_BYTES = 1 << 17
 
 # Channels of which lines are made in the place of columns.
 _LONG_LINE = 512
+
+# Row functions that can take columns which stand apart.
+_TAKING = ("load", "load_power", "load_packed")
 
 AXES = ("depth", "row", "column")
 
@@ -147,6 +151,14 @@ class Builder:
             entry["divisor"] = share
         if divisor.override is not None:
             self.record["column_window"]["divisor"] = divisor.override
+
+    def take(self, view: View, itemsize: int) -> None:
+        """Have columns of the source that stand apart, or backwards, taken as vectors."""
+        step, columns = view.columns.strides[0], view.columns.window.length
+        apart, rest = divmod(step, itemsize)
+        few = columns * itemsize <= VECTOR_BYTES or view.channels.window.length > 1
+        if not few and rest == 0 and apart not in (0, 1) and abs(apart) <= FARTHEST:
+            self.set(take=library.address("take", itemsize))
 
     def finished(self, kernel: tuple, rows: Rows, tasks: int, work: int) -> Plan:
         for name in ("load", "store", "lines"):
@@ -343,4 +355,6 @@ def walk_plan(
     outputs, inputs = math.prod(a.outputs for a in axes), math.prod(a.length for a in axes)
     # To read four elements takes about as long as to make one.
     work = max(outputs * taps, inputs // 4) * items * channels * dtype.itemsize
+    if rows.load is not None and rows.load[0] in _TAKING:
+        builder.take(view, np.dtype(rows.load[1]).itemsize)
     return builder.finished((cut.walk,), rows, count, work)

@@ -134,6 +134,8 @@ def _plan(
     builder.codes(codes)
     items, channels = items_of(view), view.channels.window.length
     builder.set(items=items, channels=channels, blocks=1, **cut)
+    if walk[0] == "argmax_by_columns":
+        builder.take(view, np.dtype(walk[1]).itemsize)
     outputs = items * channels * math.prod(axis.outputs for axis in axes)
     work = outputs * math.prod(map(most_taps, axes)) * 4
     return builder.plan(walk, items * axes[0].outputs * cut["bands"] * cut["tiles"], work)

@@ -23,6 +23,7 @@ from numpool._cpu.memory import (
     CHECKED,
     address_of,
     array_at,
+    call,
     function,
     keep,
     piece,
@@ -32,6 +33,7 @@ from numpool._cpu.memory import (
 from numpool._cpu.ordered import from_ordered, infinity_bits, ordered
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import lowest_of, stored_type
+from numpool._cpu.strided import every
 from numpool._cpu.taps import taps_of
 from numpool._cpu.tiles import first_code, item_addresses, parts_of
 from numpool._cpu.vectors import splat
@@ -106,23 +108,6 @@ def tile_from(plan, column):
     return _Tile(column, columns, low, size, low - start)
 
 
-def _every(builder, vectors, first):
-    """Of some vectors, one after the other, the elements that stand as many apart, from `first`."""
-    taken = [first + len(vectors) * lane for lane in range(LANES)]
-    picked = vectors[0]
-    for number, vector in enumerate(vectors[1:], 1):
-        start = number * LANES
-        lanes = [
-            LANES + place - start if start <= place < start + LANES
-            # At first from the vector itself, then what is picked already.
-            else (min(place, LANES - 1) if number == 1 else lane)
-            for lane, place in enumerate(taken)
-        ]  # fmt: skip
-        picks = ir.Constant(ir.VectorType(_CODE, LANES), lanes)
-        picked = builder.shuffle_vector(picked, vector, picks)
-    return picked
-
-
 def _make_lay(elements, stride):
     """An intrinsic that lays out some vectors of each piece of a row. The first element goes to
     place `lead`, and place n to n // stride of piece n % stride; pieces are `pitch` bytes apart.
@@ -149,7 +134,7 @@ def _make_lay(elements, stride):
                 for first in range(stride):
                     address = builder.add(targets[first], further)
                     pointer = builder.inttoptr(address, elements.vector.as_pointer())
-                    values = _every(builder, loaded, first)
+                    values = every(builder, loaded, first)
                     builder.store(values, pointer, align=elements.itemsize)
             return context.get_dummy_value()
 
@@ -243,8 +228,11 @@ def make_walk_arg_columns(dtype, index_dtype):
             last = size - block
             lay_pieces(stride, source + last * itemsize, target, lead + last, pitch, 1)
             return
-        for i in range(size):
-            rest[i] = read(source + i * plan.source.column, stored)
+        if plan.take:
+            call(plan.take, (source, plan.source.column, size, address_of(rest)))
+        else:
+            for i in range(size):
+                rest[i] = read(source + i * plan.source.column, stored)
         lay_pieces(stride, address_of(rest), target, lead, pitch, (size + block - 1) // block)
 
     @function

@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -95,6 +96,20 @@ def address_of(typing_context, array):
         return builder.ptrtoint(data, ir.IntType(64))
 
     return types.int64(array), codegen
+
+
+@intrinsic
+def stack_bytes(typing_context, size):
+    """The address of so many bytes, a literal, that live until the kernel returns."""
+    if not isinstance(size, types.IntegerLiteral):
+        raise RequireLiteralValue("size")
+
+    def codegen(context, builder, signature, args):
+        room = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), size.literal_value))
+        room.align = 64
+        return builder.ptrtoint(room, ir.IntType(64))
+
+    return types.int64(size), codegen
 
 
 @intrinsic

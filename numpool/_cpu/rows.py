@@ -13,7 +13,7 @@ from numba import types
 
 from numpool import _operators
 from numpool._cpu import halves
-from numpool._cpu.memory import array_at, fused, inline, read, write
+from numpool._cpu.memory import array_at, call, fused, inline, piece, read, stack_bytes, write
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import divisor_of, divisor_of_row
 
@@ -23,6 +23,9 @@ from numpool._cpu.taps import divisor_of, divisor_of_row
 SIGNATURE = types.void(*[types.int64] * 15)
 
 scalar = _operators.bind(fused)
+
+# Elements that are taken from rows at a time, where they stand apart.
+_TAKEN = 256
 
 
 def stored_type(dtype):
@@ -120,20 +123,23 @@ def make_load(dtype, computed, form=None):
         def accumulator(value, p):
             return convert(value)
 
-    return load_of(stored_type(dtype), computed, accumulator)
+    stored = stored_type(dtype)
+    as_it_is = form is None and stored == computed and np.dtype(dtype) != np.bool_
+    return load_of(stored, computed, accumulator, as_it_is)
 
 
-def load_of(stored, computed, accumulator):
-    """Load: of each element of rows its `accumulator(element, p)`."""
+def load_of(stored, computed, accumulator, as_it_is=False):
+    """Load: of each element of rows its `accumulator(element, p)`, which may be the element."""
     itemsize = stored.bitwidth // 8
     line_itemsize = computed.bitwidth // 8
+    taken_bytes = _TAKEN * itemsize
 
     def load(
         plan_address, line, pitch, step, source, other, out, extra,
         depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        p = plan.p
+        p, taken = plan.p, stack_bytes(taken_bytes)
         along, across = plan.source.column, plan.source.channel
         dense = (channels == 1 or across == itemsize) and along == channels * itemsize
         start = source + depth * plan.source.depth + row * plan.source.row + column * along
@@ -144,6 +150,15 @@ def load_of(stored, computed, accumulator):
                 values = array_at(first, columns * channels, stored)
                 for i in range(target.size):
                     target[i] = accumulator(values[i], p)
+            elif plan.take and as_it_is:
+                call(plan.take, (first, along, columns, line + r * pitch * line_itemsize))
+            elif plan.take:
+                for w in range(0, columns, _TAKEN):
+                    values = array_at(taken, min(_TAKEN, columns - w), stored)
+                    call(plan.take, (first + w * along, along, values.size, taken))
+                    part = piece(target, w, values.size)
+                    for i in range(part.size):
+                        part[i] = accumulator(values[i], p)
             else:
                 for w in range(columns):
                     for c in range(channels):
