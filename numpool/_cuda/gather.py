@@ -44,20 +44,20 @@ class Operator(NamedTuple):
     `start()` is the total of no taps, `begin(total)` the part that a run of up to `run` taps
     begins with, `take(part, ...)` the part with a tap more, `absorb(total, part)` the total with a
     run more; without `take`, taps are left alone. `given(extra, window)` is what `take` gets
-    beside, `join` makes one part of two. `finish(total, ...)` writes the results; where that is
-    one, `result(total, window, numbers)` gives it. `combine` makes one total of two: numbers or
-    pairs, of the dtypes `total`.
+    beside, `join` makes one part of two. `result(total, window, numbers)` is what is written;
+    where it takes more than that, `finish(total, ...)` writes. `combine` makes one total of two:
+    numbers or pairs, of the dtypes `total`.
     """
 
-    start: Any
-    begin: Any
-    take: Any
-    absorb: Any
-    finish: Any
+    start: Any = None
+    begin: Any = None
+    take: Any = None
+    absorb: Any = None
     run: int = UNBROKEN
+    result: Any = None
+    finish: Any = None
     given: Callable[..., Any] | None = None
     join: Callable[..., Any] | None = None
-    result: Callable[..., Any] | None = None
     combine: Callable[..., Any] | None = None
     total: tuple[type, ...] = ()
 
@@ -72,6 +72,33 @@ def same_total(total):
 def only_part(total, part):
     """`absorb` of such a run."""
     return part
+
+
+def make_take(arithmetic: Arithmetic, combine: Any, value_of: Any) -> Any:
+    """The `take` that combines the part with the value of a tap's element."""
+    subscript = arithmetic.subscript
+
+    @device
+    def take(part, source, at, other, other_at, code, numbers, given):
+        return combine(part, value_of(source[subscript(at)]))
+
+    return take
+
+
+def written(write: Any) -> Any:
+    """The `result` that `write` makes of a total."""
+    return device(lambda total, window, numbers: write(total))
+
+
+def finish_of(arithmetic: Arithmetic, operator: Operator) -> Any:
+    """What writes the results of an operator."""
+    subscript, result = arithmetic.subscript, operator.result
+
+    @device
+    def finish(total, source, other, out, extra, window, walk, numbers):
+        out[subscript(window.out)] = result(total, window, numbers)
+
+    return operator.finish or finish
 
 
 @device
@@ -221,7 +248,7 @@ def make_rows(arithmetic: Arithmetic, operator: Operator) -> Any:
     fold = _untouched
     if operator.take is not None:
         fold = make_fold(arithmetic, *operator[:4], operator.run)
-    finish = operator.finish
+    finish = finish_of(arithmetic, operator)
     given_of = operator.given or _nothing
 
     @device

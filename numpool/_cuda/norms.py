@@ -8,8 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from numpool._cuda.gather import Operator, make_fold, only_part, same_total
-from numpool._cuda.scalars import Arithmetic, device, reader, scalar, writer
+from numpool._cuda.gather import (
+    Operator,
+    make_fold,
+    make_take,
+    only_part,
+    same_total,
+    written,
+)
+from numpool._cuda.scalars import Arithmetic, device, magnitude_reader, reader, scalar, writer
 from numpool._cuda.sums import DOUBLES, PAIRS, RUN
 
 _DOUBLE = np.dtype(np.float64)
@@ -20,15 +27,12 @@ def _norm_of_taps(arithmetic: Arithmetic, dtype: np.dtype, root: str) -> Any:
     tap.
     """
     subscript = arithmetic.subscript
-    convert, raised = reader(dtype, _DOUBLE), getattr(scalar, root)
-
-    @device
-    def take_larger(part, source, at, other, other_at, code, numbers, given):
-        return scalar.larger(part, abs(convert(source[subscript(at)])))
+    magnitude, raised = magnitude_reader(dtype, _DOUBLE), getattr(scalar, root)
+    take_larger = make_take(arithmetic, scalar.larger, magnitude)
 
     @device
     def take_scaled(part, source, at, other, other_at, code, numbers, given):
-        return part + scalar.ratio_power(abs(convert(source[subscript(at)])), given, numbers.p, 0.0)
+        return part + scalar.ratio_power(magnitude(source[subscript(at)]), given, numbers.p, 0.0)
 
     largest_of = make_fold(arithmetic, DOUBLES.start, same_total, take_larger, only_part)
     total_of = make_fold(arithmetic, PAIRS.start, PAIRS.begin, take_scaled, PAIRS.absorb, RUN)
@@ -69,12 +73,12 @@ def _rooted(
 def _taken_power(arithmetic: Arithmetic, dtype: np.dtype, lift: str) -> Any:
     """The `take` of the sum of powers."""
     subscript = arithmetic.subscript
-    convert, raised = reader(dtype, _DOUBLE), getattr(scalar, lift)
+    magnitude, raised = magnitude_reader(dtype, _DOUBLE), getattr(scalar, lift)
 
     @device
     def take(part, source, at, other, other_at, code, numbers, given):
-        magnitude = abs(convert(source[subscript(at)]))
-        return part + scalar.lift_lp(magnitude, raised(magnitude, numbers.p, 0.0), 5e-324)
+        size = magnitude(source[subscript(at)])
+        return part + scalar.lift_lp(size, raised(size, numbers.p, 0.0), 5e-324)
 
     return take
 
@@ -94,20 +98,14 @@ def make_norm(
         norm = result_of(sum_of(total), source, other, window, walk, numbers)
         out[subscript(window.out)] = norm
 
-    return Operator(start, begin, take, absorb, finish, RUN, combine=combine, total=kinds)
+    return Operator(start, begin, take, absorb, RUN, finish=finish, combine=combine, total=kinds)
 
 
 def make_powers(arithmetic: Arithmetic, dtype: np.dtype, lift: str) -> Operator:
     """The first pass of the norm: the sum of powers."""
-    subscript = arithmetic.subscript
     take = _taken_power(arithmetic, dtype, lift)
     start, begin, absorb, _, _, sum_of = PAIRS
-
-    @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        out[subscript(window.out)] = sum_of(total)
-
-    return Operator(start, begin, take, absorb, finish, RUN)
+    return Operator(start, begin, take, absorb, RUN, written(sum_of))
 
 
 def make_root(arithmetic: Arithmetic, dtype: np.dtype) -> Operator:
@@ -120,23 +118,14 @@ def make_root(arithmetic: Arithmetic, dtype: np.dtype) -> Operator:
         total = extra[subscript(window.extra)]
         out[subscript(window.out)] = result_of(total, source, other, window, walk, numbers)
 
-    return Operator(None, None, None, None, finish)
+    return Operator(finish=finish)
 
 
 def make_largest_magnitude(arithmetic: Arithmetic, dtype: np.dtype, result: np.dtype) -> Operator:
     """The norm for p = inf."""
-    subscript = arithmetic.subscript
-    convert, write = reader(dtype, _DOUBLE), writer(result)
-
-    @device
-    def take(part, source, at, other, other_at, code, numbers, given):
-        return scalar.larger(part, abs(convert(source[subscript(at)])))
-
-    @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        out[subscript(window.out)] = write(total)
-
-    return Operator(DOUBLES.start, same_total, take, only_part, finish)
+    take = make_take(arithmetic, scalar.larger, magnitude_reader(dtype, _DOUBLE))
+    result_of = written(writer(result))
+    return Operator(DOUBLES.start, same_total, take, only_part, result=result_of)
 
 
 def _passed(arithmetic: Arithmetic, dtype: np.dtype, y_dtype: np.dtype, form: str) -> Any:
@@ -201,23 +190,18 @@ def make_norm_gradient(
         result = gradient_of(total, source, other, extra, window, walk, numbers)
         out[subscript(window.out)] = write(result)
 
-    return Operator(DOUBLES.start, same_total, take, only_part, finish)
+    return Operator(DOUBLES.start, same_total, take, only_part, finish=finish)
 
 
 def make_passed(arithmetic: Arithmetic, form: str) -> Operator:
     """The first pass of that: what outputs send to their taps, less the taps' factors."""
-    subscript = arithmetic.subscript
     passed = _passed(arithmetic, _DOUBLE, _DOUBLE, form)
 
     @device
     def take(part, source, at, other, other_at, code, numbers, given):
         return passed(source, at, other, other_at, numbers)
 
-    @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        out[subscript(window.out)] = total
-
-    return Operator(DOUBLES.start, same_total, take, only_part, finish)
+    return Operator(DOUBLES.start, same_total, take, only_part, result=written(same_total))
 
 
 def make_from_passed(arithmetic: Arithmetic, x_dtype: np.dtype, form: str) -> Operator:
@@ -233,4 +217,4 @@ def make_from_passed(arithmetic: Arithmetic, x_dtype: np.dtype, form: str) -> Op
         result = gradient_of(total, source, other, extra, window, walk, numbers)
         out[subscript(window.out)] = result
 
-    return Operator(None, None, None, None, finish)
+    return Operator(finish=finish)

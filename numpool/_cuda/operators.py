@@ -9,28 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from numpool._cuda.gather import Operator, only_part, same_total
+from numpool._cuda.gather import Operator, make_take, only_part, same_total, written
 from numpool._cuda.scalars import (
     Arithmetic,
     device,
     lowest,
+    magnitude_reader,
     reader,
     rounding_writer,
     scalar,
     writer,
 )
 from numpool._cuda.sums import PAIRS, RUN, SINGLES, WHOLE, Sums
-
-
-def _writing(arithmetic: Arithmetic, result: Any) -> Any:
-    """The `finish` that writes a result."""
-    subscript = arithmetic.subscript
-
-    @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        out[subscript(window.out)] = result(total, window, numbers)
-
-    return finish
 
 
 def _max_type(dtype: np.dtype) -> np.dtype:
@@ -41,27 +31,11 @@ def _max_type(dtype: np.dtype) -> np.dtype:
 
 def make_max(arithmetic: Arithmetic, dtype: np.dtype) -> Operator:
     """The largest tap."""
-    subscript = arithmetic.subscript
-    convert, write = reader(dtype, _max_type(dtype)), writer(dtype)
-    least = lowest(dtype)
-
-    @device
-    def start():
-        return least
-
-    @device
-    def take(part, source, at, other, other_at, code, numbers, given):
-        return scalar.larger(part, convert(source[subscript(at)]))
-
-    @device
-    def result(total, window, numbers):
-        return write(total)
-
-    finish = _writing(arithmetic, result)
-    larger = scalar.larger
+    larger, least = scalar.larger, lowest(dtype)
+    take = make_take(arithmetic, larger, reader(dtype, _max_type(dtype)))
     return Operator(
-        start, same_total, take, only_part, finish, join=larger, result=result, combine=larger,
-        total=(type(least),),
+        device(lambda: least), same_total, take, only_part, result=written(writer(dtype)),
+        join=larger, combine=larger, total=(type(least),),
     )  # fmt: skip
 
 
@@ -95,11 +69,10 @@ def _arg_max(
 
     @device
     def take(part, source, at, other, other_at, code, numbers, given):
-        value = convert(source[subscript(at)])
-        return preferred(part, (value, code_of(other, other_at, code)))
+        return preferred(part, (convert(source[subscript(at)]), code_of(other, other_at, code)))
 
     kinds = (type(least), np.int32)
-    return Operator(start, same_total, take, only_part, None, combine=preferred, total=kinds)
+    return Operator(start, same_total, take, only_part, combine=preferred, total=kinds)
 
 
 def make_arg_max(
@@ -124,40 +97,24 @@ def make_arg_code(
     arithmetic: Arithmetic, dtype: np.dtype, index_dtype: np.dtype, magnitude: bool
 ) -> Operator:
     """The code of the largest tap, or of that of largest `magnitude`, alone."""
-    subscript = arithmetic.subscript
-    convert = reader(dtype, _max_type(dtype))
-    if magnitude:
-        plain = convert
-        convert = device(lambda value: abs(plain(value)))
+    convert = (magnitude_reader if magnitude else reader)(dtype, _max_type(dtype))
     write_index = index_writer(index_dtype)
-
-    @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        out[subscript(window.out)] = write_index(total[1])
-
-    return _arg_max(arithmetic, convert, lowest(dtype))._replace(finish=finish)
+    result = device(lambda total, window, numbers: write_index(total[1]))
+    return _arg_max(arithmetic, convert, lowest(dtype))._replace(result=result)
 
 
 def make_index(arithmetic: Arithmetic, dtype: np.dtype, result: np.dtype) -> Operator:
     """An index in another dtype, that of no tap as that dtype has it."""
     subscript = arithmetic.subscript
     marker, nowhere = dtype.type(_nowhere(dtype)), np.int64(-1)
-    write = index_writer(result)
-
-    @device
-    def start():
-        return nowhere
+    result_of = written(index_writer(result))
 
     @device
     def take(part, source, at, other, other_at, code, numbers, given):
         found = source[subscript(at)]
         return nowhere if found == marker else np.int64(found)
 
-    @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        out[subscript(window.out)] = write(total)
-
-    return Operator(start, same_total, take, only_part, finish)
+    return Operator(device(lambda: nowhere), same_total, take, only_part, result=result_of)
 
 
 def _nowhere(dtype: np.dtype) -> int:
@@ -176,6 +133,18 @@ def index_writer(dtype: np.dtype) -> Any:
 # ---------------------------------------------------------------- sums
 
 
+def _with_rest(arithmetic: Arithmetic, operator: Operator, add: Any) -> Operator:
+    """The operator that adds a sum in `extra` to its total."""
+    subscript, result = arithmetic.subscript, operator.result
+
+    @device
+    def finish(total, source, other, out, extra, window, walk, numbers):
+        total = add(total, extra[subscript(window.extra)])
+        out[subscript(window.out)] = result(total, window, numbers)
+
+    return operator._replace(finish=finish)
+
+
 def _sums(dtype: np.dtype, computed: np.dtype) -> tuple[Sums, np.dtype]:
     """How elements of a dtype are summed up for an average, and as what they are read."""
     if dtype.kind in "iub" and dtype.itemsize <= 4:
@@ -191,15 +160,10 @@ def make_average(
     further: bool = False,
 ) -> Operator:
     """The sum of the taps over the divisor; `further`, of the taps and of a sum in `extra`."""
-    subscript = arithmetic.subscript
     sums, element = _sums(dtype, computed)
     start, begin, absorb, combine, kinds, sum_of = sums
-    convert, write = reader(dtype, element), rounding_writer(result)
-    cast = computed.type
-
-    @device
-    def take(part, source, at, other, other_at, code, numbers, given):
-        return part + convert(source[subscript(at)])
+    take = make_take(arithmetic, scalar.add, reader(dtype, element))
+    write, cast = rounding_writer(result), computed.type
 
     @device
     def quotient(total, window, numbers):
@@ -207,16 +171,10 @@ def make_average(
         divisor = divisor * cast(window.column_share) * cast(numbers.divisor)
         return write(cast(sum_of(total)) / divisor)
 
-    @device
-    def finish_further(total, source, other, out, extra, window, walk, numbers):
-        total = absorb(total, extra[subscript(window.extra)])
-        out[subscript(window.out)] = quotient(total, window, numbers)
-
-    finish = finish_further if further else _writing(arithmetic, quotient)
-    return Operator(
-        start, begin, take, absorb, finish, RUN, join=scalar.add, result=quotient,
-        combine=combine, total=kinds,
-    )  # fmt: skip
+    operator = Operator(
+        start, begin, take, absorb, RUN, quotient, join=scalar.add, combine=combine, total=kinds
+    )
+    return _with_rest(arithmetic, operator, absorb) if further else operator
 
 
 def make_spread_average(
@@ -230,25 +188,16 @@ def make_spread_average(
     `extra`.
     """
     subscript = arithmetic.subscript
-    convert, write = reader(dtype, computed), writer(result)
-    cast = computed.type
+    convert, cast = reader(dtype, computed), computed.type
     zero = cast(0)
-
-    @device
-    def start():
-        return zero
 
     @device
     def take(part, source, at, other, other_at, code, numbers, given):
         return part + convert(source[subscript(at)]) * cast(numbers.inverse)
 
-    @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        if further:
-            total += extra[subscript(window.extra)]
-        out[subscript(window.out)] = write(total)
-
-    return Operator(start, same_total, take, only_part, finish)
+    result_of = written(writer(result))
+    operator = Operator(device(lambda: zero), same_total, take, only_part, result=result_of)
+    return _with_rest(arithmetic, operator, scalar.add) if further else operator
 
 
 def make_to_index(
@@ -263,15 +212,10 @@ def make_to_index(
     sign of the input, in `extra`, if `signed`.
     """
     subscript = arithmetic.subscript
-    convert, write = reader(dtype, computed), writer(result)
-    cast = computed.type
+    convert, cast = reader(dtype, computed), computed.type
     zero = cast(0)
     convert_x = reader(result, computed)
     nowhere = np.int64(_nowhere(index_dtype))
-
-    @device
-    def start():
-        return zero
 
     @device
     def take(part, source, at, other, other_at, code, numbers, given):
@@ -284,11 +228,10 @@ def make_to_index(
         return part + gradient
 
     @device
-    def finish(total, source, other, out, extra, window, walk, numbers):
-        out[subscript(window.out)] = write(total)
-
-    @device
     def given(extra, window):
         return convert_x(extra[subscript(window.extra)])
 
-    return Operator(start, same_total, take, only_part, finish, given=given if signed else None)
+    return Operator(
+        device(lambda: zero), same_total, take, only_part,
+        result=written(writer(result)), given=given if signed else None,
+    )  # fmt: skip

@@ -106,40 +106,53 @@ def shared(windows: Windows) -> float:
     return math.prod(w.trimmed().kernel / w.stride for w in windows.windows if w.outputs > 1)
 
 
-def _order(of: dict[int, Axis], taps: dict[int, int], growth: dict[int, float]) -> list[int]:
+def _along(axis: int, window: Axis, shape: tuple[int, ...], back: bool = False) -> Windows:
+    """Windows along an axis of an array of `shape`, which is given their inputs, or `back` their
+    outputs; with the shape of what they make of it.
+    """
+    made = window.length if back else window.outputs
+    return Windows((axis,), (window,), (*shape[:axis], made, *shape[axis + 1 :]))
+
+
+def _in_order(windows: Windows, back: bool) -> list[tuple[int, Axis]]:
     """The axes in the order of passes; none where all at once is cheaper."""
+    of = {a: w for a, w in zip(windows.axes, windows.windows, strict=True) if not w.trivial}
+    if back:
+        taps = {a: w.adjoint().kernel for a, w in of.items()}
+    else:
+        taps = {a: min(w.trimmed().kernel, w.length) for a, w in of.items()}
     most = MOST_TAPS if any(w.outputs > 1 for w in of.values()) else _WHOLE
     if math.prod(taps.values()) <= most and (len(taps) != 1 or most == _WHOLE):
         return []
+    growth = {a: w.outputs / max(w.length, 1) for a, w in of.items()}
     # What leaves the least to the next comes first.
-    return sorted(taps, key=lambda axis: growth[axis])
+    return sorted(of.items(), key=lambda item: growth[item[0]], reverse=back)
 
 
-def _along(axis: int, window: Axis, shape: tuple[int, ...], size: int) -> Windows:
-    """Windows along an axis that make `size` of what an array of `shape` has there."""
-    return Windows((axis,), (window,), (*shape[:axis], size, *shape[axis + 1 :]))
+def _along_axes(
+    windows: Windows, shape: tuple[int, ...], overlap: bool, back: bool = False
+) -> list[Pass]:
+    """The passes from an array of `shape`; less than two where all at once is cheaper."""
+    passes: list[Pass] = []
+    for axis, window in _in_order(windows, back):
+        found = split(window, math.prod(shape) // max(shape[axis], 1), overlap, back)
+        if found is None:
+            passes.append(Pass(_along(axis, window, shape, back)))
+        else:
+            first, second = (found.over, found.of) if back else (found.of, found.over)
+            rest = found.rest and _along(axis, found.rest, shape, back)
+            last = _along(axis, second, shape, back)
+            passes.append(Pass(_along(axis, first, shape, back)))
+            passes.append(Pass(last, rest, 0, found.apart, found.skipped))
+        shape = passes[-1].windows.shape
+    return passes
 
 
 def forward(windows: Windows, shape: tuple[int, ...], overlap: bool) -> list[Pass]:
     """The passes of a forward call on an input of `shape`; with `overlap`, taps may be taken
     twice.
     """
-    of = {a: w for a, w in zip(windows.axes, windows.windows, strict=True) if not w.trivial}
-    taps = {a: min(w.trimmed().kernel, w.length) for a, w in of.items()}
-    order = _order(of, taps, {a: w.outputs / max(w.length, 1) for a, w in of.items()})
-    passes = []
-    for axis in order:
-        window = of[axis]
-        found = split(window, math.prod(shape) // max(window.length, 1), overlap)
-        if found is None:
-            passes.append(Pass(_along(axis, window, shape, window.outputs)))
-        else:
-            first, second, rest = found.of, found.over, found.rest
-            left = rest and _along(axis, rest, shape, rest.outputs)
-            passes.append(Pass(_along(axis, first, shape, first.outputs)))
-            last = _along(axis, second, shape, second.outputs)
-            passes.append(Pass(last, left, 0, found.apart, found.skipped))
-        shape = passes[-1].windows.shape
+    passes = _along_axes(windows, shape, overlap)
     if len(passes) <= 1:
         return [Pass(windows)]
     # Axes whose windows change nothing count in positions: they go with the first pass.
@@ -152,19 +165,5 @@ def forward(windows: Windows, shape: tuple[int, ...], overlap: bool) -> list[Pas
 
 def backward(windows: Windows, shape: tuple[int, ...]) -> list[Pass]:
     """The passes of the backward call of sums, to an input of `shape`."""
-    of = {a: w for a, w in zip(windows.axes, windows.windows, strict=True) if not w.trivial}
-    taps = {a: w.adjoint().kernel for a, w in of.items()}
-    order = _order(of, taps, {a: w.length / w.outputs for a, w in of.items()})
-    passes, done = [], windows.shape
-    for axis in order:
-        window = of[axis]
-        found = split(window, math.prod(done) // window.outputs, overlap=False, back=True)
-        if found is None:
-            passes.append(Pass(_along(axis, window, done, window.length)))
-        else:
-            first, second, rest = found.over, found.of, found.rest
-            left = rest and _along(axis, rest, done, rest.length)
-            passes.append(Pass(_along(axis, first, done, first.length)))
-            passes.append(Pass(_along(axis, second, done, second.length), left))
-        done = passes[-1].windows.shape
+    passes = _along_axes(windows, windows.shape, overlap=False, back=True)
     return passes if len(passes) > 1 else [Pass(windows._replace(shape=shape))]

@@ -137,6 +137,12 @@ def reader(dtype: np.dtype, computed: np.dtype) -> Any:
     return device(lambda value: cast(value))
 
 
+def magnitude_reader(dtype: np.dtype, computed: np.dtype) -> Any:
+    """The same of its magnitude."""
+    convert = reader(dtype, computed)
+    return device(lambda value: abs(convert(value)))
+
+
 def writer(dtype: np.dtype) -> Any:
     """A function that turns a value into a stored element, rounded once and saturated."""
     stored = stored_dtype(dtype).type

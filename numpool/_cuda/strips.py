@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import cuda
 
-from numpool._cuda.gather import Operator, Window, make_locate, make_rows
+from numpool._cuda.gather import Operator, Window, finish_of, make_locate, make_rows
 from numpool._cuda.scalars import Arithmetic, device
 
 # Sizes and strides of windows, along rows and columns alike: those of nearly all networks.
@@ -62,7 +62,7 @@ def make_strips(
     whole = arithmetic.whole
     locate, in_row, entry_of = make_locate(arithmetic)
     one_by_one = make_rows(arithmetic, operator)
-    start, absorb, finish = operator.start, operator.absorb, operator.finish
+    start, absorb, finish = operator.start, operator.absorb, finish_of(arithmetic, operator)
     kept = max(size - stride, 0)
     fresh = size - kept
     take_first = _make_taken(arithmetic, operator, columns, max(kept, 1))

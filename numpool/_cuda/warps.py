@@ -9,7 +9,7 @@ from typing import Any
 
 from numba import cuda
 
-from numpool._cuda.gather import Operator, Window, make_fold, make_locate
+from numpool._cuda.gather import Operator, Window, finish_of, make_fold, make_locate
 from numpool._cuda.scalars import Arithmetic, device
 
 LANES = 32
@@ -42,7 +42,7 @@ def make_warps(
     whole = arithmetic.whole
     locate, in_row, _ = make_locate(arithmetic)
     fold = make_fold(arithmetic, *operator[:4], operator.run, LANES)
-    start, finish = operator.start, operator.finish
+    start, finish = operator.start, finish_of(arithmetic, operator)
     combine: Any = operator.combine
     first, second = operator.total[0], operator.total[-1]
     put, get = _make_shared(operator.total)
