@@ -127,9 +127,23 @@ def maximum(
     out: DeviceArray,
 ) -> None:
     """Each gradient to the input that its index names, or to the largest tap of its window."""
-    if indices is None:
-        indices = forward.places(x, windows, magnitude=False)
-    _to_indices(x, gradient, windows, indices, out)
+    if indices is not None:
+        _to_indices(x, gradient, windows, indices, out)
+        return
+    along = passes.axis_by_axis(windows, x.shape)
+    if len(along) > 1:
+        gradient = at_least(gradient, library.computed_gradient(gradient.dtype, x.dtype))
+    source, found = x, []
+    for step in along[:-1]:
+        shape = source.shape
+        source, where = forward.chosen(source, step)
+        found.append((step, shape, where))
+    found.append((along[-1], source.shape, forward.places(source, along[-1], magnitude=False)))
+    while found:
+        step, shape, where = found.pop()
+        result = scratch(x, shape, gradient.dtype) if found else out
+        _to_indices(x, gradient, step, where, result)
+        gradient = result
 
 
 def _to_indices(
@@ -140,15 +154,17 @@ def _to_indices(
     out: DeviceArray,
     signed: bool = False,
 ) -> None:
-    """Each gradient to the input that its index names, with the sign of that if `signed`."""
+    """Each gradient to the place in `out` that its index names, with the sign of x there if
+    `signed`.
+    """
     offsets = indices.dtype.kind == "u"
     if indices.dtype not in library.INDICES:
         longer = scratch(x, indices.shape, library.LONG)
         elementwise(("max_indices", (indices.dtype, library.LONG)), indices, longer)
         indices = longer
-    gradient = at_least(gradient, x.dtype)
+    gradient = at_least(gradient, out.dtype)
     way = Way(backward=True, codes=codes_of(windows, offsets, own=True))
     steps.run(
-        ("max_backward", (gradient.dtype, indices.dtype, x.dtype, signed)), windows, x.shape, way,
-        gradient, out, other=indices, extra=x if signed else None,
+        ("max_backward", (gradient.dtype, indices.dtype, out.dtype, signed)), windows, out.shape,
+        way, gradient, out, other=indices, extra=x if signed else None,
     )  # fmt: skip

@@ -67,21 +67,31 @@ def _arg_max(
         source, given = result, where
 
 
-def places(x: DeviceArray, windows: Windows, magnitude: bool) -> DeviceArray:
-    """The offset of the largest tap, or of that of largest `magnitude`, or its position if there
-    are too many for a byte.
-    """
+def _for_places(x: DeviceArray, windows: Windows) -> tuple[DeviceArray, bool]:
+    """Memory for offsets, or for positions if there are too many for a byte."""
     small = windows.taps <= np.iinfo(library.BYTE).max
-    indices = scratch(x, windows.shape, library.BYTE if small else library.LONG)
-    if len(passes.forward(windows, x.shape, overlap=True)) == 1:
-        kernel = ("max_forward_places", (x.dtype, indices.dtype, magnitude))
-        steps.run(kernel, windows, x.shape, Way(codes=codes_of(windows, small)), x, indices)
-        return indices
-    if magnitude:
-        magnitudes = scratch(x, x.shape, x.dtype)
-        elementwise(("lp_forward_largest", (x.dtype, x.dtype)), x, magnitudes)
-        x = magnitudes
-    _arg_max(x, windows, scratch(x, windows.shape, x.dtype), indices, small)
+    return scratch(x, windows.shape, library.BYTE if small else library.LONG), small
+
+
+def chosen(x: DeviceArray, windows: Windows) -> tuple[DeviceArray, DeviceArray]:
+    """The largest tap and its place."""
+    indices, small = _for_places(x, windows)
+    values = scratch(x, windows.shape, x.dtype)
+    _arg_max(x, windows, values, indices, small)
+    return values, indices
+
+
+def places(x: DeviceArray, windows: Windows, magnitude: bool) -> DeviceArray:
+    """The place of the largest tap, or of that of largest `magnitude`."""
+    if len(passes.forward(windows, x.shape, overlap=True)) > 1:
+        if magnitude:
+            magnitudes = scratch(x, x.shape, x.dtype)
+            elementwise(("lp_forward_largest", (x.dtype, x.dtype)), x, magnitudes)
+            x = magnitudes
+        return chosen(x, windows)[1]
+    indices, small = _for_places(x, windows)
+    kernel = ("max_forward_places", (x.dtype, indices.dtype, magnitude))
+    steps.run(kernel, windows, x.shape, Way(codes=codes_of(windows, small)), x, indices)
     return indices
 
 

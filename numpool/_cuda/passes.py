@@ -167,3 +167,19 @@ def backward(windows: Windows, shape: tuple[int, ...]) -> list[Pass]:
     """The passes of the backward call of sums, to an input of `shape`."""
     passes = _along_axes(windows, windows.shape, overlap=False, back=True)
     return passes if len(passes) > 1 else [Pass(windows._replace(shape=shape))]
+
+
+def axis_by_axis(windows: Windows, shape: tuple[int, ...]) -> list[Windows]:
+    """The windows over an input of `shape` one axis after the other, from the innermost on, if that
+    is cheaper in the backward call of maxima.
+
+    Of equal values, the first in C order is then that of the first plane, of the first line there.
+    """
+    if len(_in_order(windows, back=True)) < 2:
+        return [windows]
+    found = []
+    for axis, window in zip(reversed(windows.axes), reversed(windows.windows), strict=True):
+        if not window.trivial:
+            found.append(_along(axis, window, shape))
+            shape = found[-1].shape
+    return found

@@ -41,6 +41,10 @@ CALLS = {
     "avg backward": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5)), {}),
     "lp backward": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5), ones(2, 3, 3, 3)), {}),
     "max backward from x": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5)), {}),
+    "max backward axis by axis": (
+        lambda: (random(2, 4, 3), random(2, 12, 11)),
+        {"kernel_size": 9, "stride": 1, "padding": 0},
+    ),
     "lp backward from x": (lambda: (random(2, 3, 3, 3), random(2, 3, 6, 5)), {"p": 3}),
     "avg of integers": (lambda: (np.arange(180, dtype=np.int16).reshape(2, 3, 6, 5),), {}),
     "max offsets of 16 bits": (

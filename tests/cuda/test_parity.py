@@ -309,6 +309,30 @@ def test_long_windows_go_in_passes(kind, taken):
     assert taken == [*powers, "lp_forward_root", "avg_forward"]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("contents", ["ties", "special", "padding"])
+@pytest.mark.parametrize(
+    ("shape", "call"),
+    [
+        ((2, 12, 11), {"kernel_size": 9, "padding": 4, "axis": (1, 2)}),
+        ((13, 12, 2), {"kernel_size": (9, 8), "dilation": (1, 2), "padding": 4, "axis": (0, 1)}),
+        ((11, 13), {"kernel_size": (8, 10), "padding": [(7, 9), (12, 4)], "axis": (0, 1)}),
+        ((6, 7, 5), {"kernel_size": (4, 5, 4), "padding": (2, 1, 3), "axis": (0, 1, 2)}),
+    ],
+)
+def test_maxima_send_gradients_axis_by_axis(kind, taken, shape, call, contents, dtype):
+    """To the first of equal values, and of NaN; from windows without data to none."""
+    call = {"stride": 1, **call}
+    x = values(dtype, shape, contents) if contents != "padding" else np.full(shape, -np.inf, dtype)
+    y, indices = numpool.max_pool(x, **call, return_indices=True)
+    # Sums of these are exact in any order.
+    grad = np.random.default_rng(0).integers(-8, 9, y.shape).astype(dtype)
+    expected = numpool.max_pool_backward(grad, x, **call, indices=indices)
+    assert expected.any()
+    same(kind.get(numpool.max_pool_backward(kind.put(grad), kind.put(x), **call)), expected)
+    assert taken.count("max_backward") == len(call["axis"])
+
+
 @pytest.mark.parametrize(
     ("shape", "axes", "size", "expected"),
     [

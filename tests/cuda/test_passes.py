@@ -114,6 +114,22 @@ def test_axes_come_one_after_the_other():
     assert shapes == [(4, 42, 60), (4, 50, 60)]
 
 
+def test_maxima_go_axis_by_axis_backward_from_the_innermost():
+    """In the order of axes, not of memory or of cost: of equal values, the first in C order."""
+    for kernel, stride, expected in (
+        ((9, 7), (1, 1), [(4, 50, 54), (4, 42, 54)]),
+        ((9, 7), (5, 1), []),
+        ((31, 31), (31, 31), []),
+        ((31, 1), (1, 1), []),
+        ((31, 5), (1, 2), [(4, 50, 28), (4, 20, 28)]),
+    ):
+        shape = (4, 50, 60)
+        windows = windows_of(shape, 2, kernel, stride, 0, 1, False, None)
+        found = passes.axis_by_axis(windows, shape)
+        assert [step.shape for step in found] == (expected or [windows.shape])
+        assert found[-1].shape == windows.shape
+
+
 def test_planes_are_one_pass():
     windows = windows_of((4, 14, 14), 2, 14, None, 0, 1, False, None)
     assert passes.forward(windows, (4, 14, 14), False) == [passes.Pass(windows)]
