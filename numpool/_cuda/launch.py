@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -38,13 +39,33 @@ def kernel(name: str, function: Callable) -> Any:
     return compiled
 
 
+@contextlib.contextmanager
+def beside_captures() -> Iterator[None]:
+    """Let this thread take memory, copy to it and load kernels at once, which the capture of a CUDA
+    graph forbids. Launches stay in the graph.
+    """
+    # Loaded by numba-cuda, of which not every version stands on it.
+    driver = None if SIMULATED else sys.modules.get("cuda.bindings.driver")
+    if driver is None:
+        yield
+        return
+    mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
+    _, mode = driver.cuThreadExchangeStreamCaptureMode(mode)
+    try:
+        yield
+    finally:
+        driver.cuThreadExchangeStreamCaptureMode(mode)
+
+
 def table(values: np.ndarray, number: int) -> Any:
     """Values in the memory of a device, ready for kernels on any stream."""
     module = device.cuda()
     with device.current(number):
-        uploaded = module.to_device(values)
-        # The copy has left the host, and only its own stream would wait for its arrival.
-        module.default_stream().synchronize()
+        uploaded = module.device_array(values.shape, values.dtype)
+        # The default stream may have to wait for streams that are captured.
+        stream = module.stream()
+        uploaded.copy_to_device(values, stream=stream)
+        stream.synchronize()
         return uploaded
 
 

@@ -96,16 +96,17 @@ class _Step:
             pairs = zip(operands, self.before, strict=True)
             prepared.run(source.stream, [0 if o is None else o.address - b for o, b in pairs])
             return
-        table = self.uploaded.get(number)
-        if table is None:
-            table = self.uploaded[number] = launch.table(self.tables, number)
-        flat = [table if o is None else arrays.flat(o)[0] for o in operands]
-        arguments = (*flat, table, *self.numbers)
-        launch.run(self.kernel, self.grid, _BLOCK, number, source.stream, arguments)
-        if number not in self.prepared:
-            self.prepared[number] = prepare(
-                self.kernel, self.grid, _BLOCK, number, arguments, len(operands)
-            )
+        with launch.beside_captures():
+            table = self.uploaded.get(number)
+            if table is None:
+                table = self.uploaded[number] = launch.table(self.tables, number)
+            flat = [table if o is None else arrays.flat(o)[0] for o in operands]
+            arguments = (*flat, table, *self.numbers)
+            launch.run(self.kernel, self.grid, _BLOCK, number, source.stream, arguments)
+            if number not in self.prepared:
+                self.prepared[number] = prepare(
+                    self.kernel, self.grid, _BLOCK, number, arguments, len(operands)
+                )
 
 
 @functools.lru_cache(_KEPT)

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+# What streams that are made are at.
+OWN_STREAM = 5
+
 
 class Device:
     compute_capability = (9, 0)
@@ -51,6 +54,9 @@ class Context:
 
     def get_default_stream(self) -> Any:
         return self.create_external_stream(0)
+
+    def create_stream(self) -> Any:
+        return self.create_external_stream(OWN_STREAM)
 
     def create_event(self, timing: bool) -> Any:
         assert not timing
@@ -95,13 +101,21 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
         return call
 
-    for name in ("cuMemcpyHtoD", "cuMemcpyDtoD", "cuMemcpyDtoDAsync"):
+    for name in ("cuMemcpyHtoD", "cuMemcpyHtoDAsync", "cuMemcpyDtoD", "cuMemcpyDtoDAsync"):
         monkeypatch.setitem(vars(driver.driver), name, move(name))
 
     def synchronize(stream: Any) -> None:
-        log.append(("synchronize", stream))
+        log.append(("synchronize", pointer_of(stream)))
 
     monkeypatch.setitem(vars(driver.driver), "cuStreamSynchronize", synchronize)
+    modes = [driver.binding.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_GLOBAL]
+
+    def exchange(mode: Any) -> Any:
+        log.append(("capture mode", mode.name.split("_")[-1]))
+        modes.append(mode)
+        return driver.binding.CUresult.CUDA_SUCCESS, modes.pop(0)
+
+    monkeypatch.setattr(driver.binding, "cuThreadExchangeStreamCaptureMode", exchange)
     loaded = types.SimpleNamespace(kernel=None, module=types.SimpleNamespace(initialized=True))
 
     def load(library: Any) -> Any:

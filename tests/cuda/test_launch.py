@@ -9,10 +9,11 @@ from typing import NamedTuple
 import kinds
 import numpy as np
 import pytest
-from pretended import pretend
+from pretended import OWN_STREAM, pretend
 
-from numpool import _kernel_files
-from numpool._cuda import arrays, device, launch
+import numpool
+from numpool import _calls, _kernel_files
+from numpool._cuda import arrays, device, launch, library, steps
 from numpool._cuda.libraries import DeviceArray
 
 if kinds.SIMULATED:
@@ -32,9 +33,13 @@ class Numbers(NamedTuple):
 def log(monkeypatch, tmp_path):
     monkeypatch.setattr("numpool._kernel_files.folder", lambda: tmp_path)
     found = pretend(monkeypatch)
-    yield found
-    for cached in (device.cuda, device.stream, launch._configured):
+    caches = (library.kernel, steps._step, device.cuda, device.stream, launch._configured)
+    for cached in caches:
         cached.cache_clear()
+    yield found
+    for cached in caches:
+        cached.cache_clear()
+    _calls._calls.clear()
 
 
 def new(shape, stream=None, dtype=FLOAT32):
@@ -121,10 +126,20 @@ def test_copies_are_made_on_the_stream_of_the_array(log):
 def test_tables_are_there_for_every_stream(log):
     values = np.arange(4, dtype=np.int32)
     table = launch.table(values, 1)
-    names = [entry[0] for entry in log]
-    assert names == ["enter", "cuMemcpyHtoD", "synchronize", "leave"]
-    assert log[0] == ("enter", 1)
+    copied = [("cuMemcpyHtoDAsync", 16, OWN_STREAM), ("synchronize", OWN_STREAM)]
+    assert log == [("enter", 1), *copied, ("leave", 1)]
     assert table.dtype == np.int32
+
+
+def test_a_first_call_may_do_what_captures_forbid(log):
+    x = new((4, 4), 77)
+    log.clear()
+    numpool.max_pool2d(x.owner, 2)
+    modes = [i for i, entry in enumerate(log) if entry[0] == "capture mode"]
+    first, last = modes
+    assert (log[first][1], log[last][1]) == ("RELAXED", "GLOBAL")
+    assert {"cuMemcpyHtoDAsync", "launch"} <= {entry[0] for entry in log[first:last]}
+    assert not any(entry[0].startswith("cuMemcpy") for entry in log[:first] + log[last:])
 
 
 def run(kernel, grid, stream, count=4):
