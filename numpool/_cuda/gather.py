@@ -22,7 +22,7 @@ UNBROKEN = 2**30
 
 class Window(NamedTuple):
     """Where an output and its taps are: elements of the operands, counts, the code of the first
-    tap, and the shares of the divisor.
+    tap, the shares of the divisor, and which of a row's it is.
     """
 
     source: int
@@ -36,6 +36,7 @@ class Window(NamedTuple):
     depth_share: int
     row_share: int
     column_share: int
+    place: int
 
 
 class Operator(NamedTuple):
@@ -43,10 +44,10 @@ class Operator(NamedTuple):
 
     `start()` is the total of no taps, `begin(total)` the part that a run of up to `run` taps
     begins with, `take(part, ...)` the part with a tap more, `absorb(total, part)` the total with a
-    run more; without `take`, taps are left alone. `given(extra, window)` is what `take` gets
-    beside, `join` makes one part of two. `result(total, window, numbers)` is what is written;
+    run more; without `take`, taps are left alone. `given(extra, window, walk)` is what `take`
+    gets beside, `join` makes one part of two. `result(total, window, numbers)` is what is written;
     where it takes more than that, `finish(total, ...)` writes. `combine` makes one total of two:
-    numbers or pairs, of the dtypes `total`.
+    numbers or pairs, of the dtypes `total`. An element `neutral` changes no total.
     """
 
     start: Any = None
@@ -60,6 +61,7 @@ class Operator(NamedTuple):
     join: Callable[..., Any] | None = None
     combine: Callable[..., Any] | None = None
     total: tuple[type, ...] = ()
+    neutral: float = 0.0
 
 
 @device
@@ -102,7 +104,8 @@ def finish_of(arithmetic: Arithmetic, operator: Operator) -> Any:
 
 
 @device
-def _nothing(extra, window):
+def nothing(extra, window, walk):
+    """What `take` gets beside where that is nothing."""
     return 0.0
 
 
@@ -193,6 +196,7 @@ def make_locate(arithmetic: Arithmetic):
         start, steps = walk.start, walk.steps
         out = whole(start.out + along(steps.out, depth, 0, column, channel))
         extra = whole(start.extra + along(steps.extra, depth, 0, column, channel))
+        place = column
         column, columns, column_share, code = entry_of(column, walk.column, tables)
         depth, depths, depth_share, depth_code = entry_of(depth, walk.depth, tables)
         source = whole(start.source + along(steps.source, depth, 0, column, channel))
@@ -211,7 +215,7 @@ def make_locate(arithmetic: Arithmetic):
             extra = whole(extra + whole(item * whole(tables[subscript(at + 6)])))
             at, left = whole(at + 7), whole(left - 1)
         return whole(band * walk.band), Window(
-            source, other, out, extra, depths, 0, columns, code, depth_share, 0, column_share
+            source, other, out, extra, depths, 0, columns, code, depth_share, 0, column_share, place
         )
 
     @device
@@ -231,6 +235,7 @@ def make_locate(arithmetic: Arithmetic):
             window.depth_share,
             row_share,
             window.column_share,
+            window.place,
         )
 
     return locate, in_row, entry_of
@@ -249,13 +254,13 @@ def make_rows(arithmetic: Arithmetic, operator: Operator) -> Any:
     if operator.take is not None:
         fold = make_fold(arithmetic, *operator[:4], operator.run)
     finish = finish_of(arithmetic, operator)
-    given_of = operator.given or _nothing
+    given_of = operator.given or nothing
 
     @device
     def rows(source, other, out, extra, windows, row, end, tables, walk, numbers):
         while row < end:
             window = in_row(windows, row, tables, walk)
-            given = given_of(extra, window)
+            given = given_of(extra, window, walk)
             total = fold(source, other, window, walk, numbers, given)
             finish(total, source, other, out, extra, window, walk, numbers)
             row = whole(row + 1)

@@ -121,17 +121,19 @@ def _of_vectors(make: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def _of_pairs(make: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that makes kernels for windows of two columns side by side, several a thread, and
-    of as many rows as it is given last.
+def _of_lines(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that makes kernels for windows along lines, several a thread; it is given last
+    what vectors.LINES has.
     """
 
-    def of_pairs(arithmetic: Any, *args: Any) -> Any:
-        *these, rows = args
-        operator = vectors.make_vectors(arithmetic, make(arithmetic, *these), args[0], taps=2)
-        return strips.make_strips(arithmetic, operator, rows, rows, columns=1)
+    def of_lines(arithmetic: Any, *args: Any) -> Any:
+        *these, rows, columns, stride, before = args
+        operator = vectors.make_vectors(
+            arithmetic, make(arithmetic, *these), args[0], columns, stride, before
+        )
+        return strips.make_strips(arithmetic, operator, rows, min(rows, stride), columns=1)
 
-    return of_pairs
+    return of_lines
 
 
 def _of_warps(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -276,10 +278,10 @@ def _for_layouts(family: str, make: Callable[..., Any], all_of: list[tuple]) -> 
         f"{family}_vectors_strips": Family(
             _of_known_size(_of_vectors(make)), sized, functools.partial(_sized, singles)
         ),
-        f"{family}_pairs": Family(
-            _of_pairs(make),
-            lambda *args: operands(*args[:-1]),
-            lambda: ((*these, rows) for these in floats for rows in (1, 2)),
+        f"{family}_lines": Family(
+            _of_lines(make),
+            lambda *args: operands(*args[:-4]),
+            lambda: ((*these, *line) for these in floats for line in vectors.lines_of(these[0])),
         ),
     }
 
@@ -325,7 +327,7 @@ def operands_of(family: str, arguments: tuple, wide: bool) -> list[np.dtype]:
 
 def is_narrow(family: str) -> bool:
     """Whether a family has no kernels that count in 64 bits."""
-    return family.endswith(("_strips", "_vectors", "_pairs", "_warps"))
+    return family.endswith(("_strips", "_vectors", "_lines", "_warps"))
 
 
 @functools.cache

@@ -35,7 +35,7 @@ def make_max(arithmetic: Arithmetic, dtype: np.dtype) -> Operator:
     take = make_take(arithmetic, larger, reader(dtype, _max_type(dtype)))
     return Operator(
         device(lambda: least), same_total, take, only_part, result=written(writer(dtype)),
-        join=larger, combine=larger, total=(type(least),),
+        join=larger, combine=larger, total=(type(least),), neutral=-np.inf,
     )  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def make_to_index(
         return part + gradient
 
     @device
-    def given(extra, window):
+    def given(extra, window, walk):
         return convert_x(extra[subscript(window.extra)])
 
     return Operator(

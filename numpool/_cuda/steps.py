@@ -74,7 +74,9 @@ class _Step:
         plan = plan_walk(view, table_of, way.backward, memory, codes)
         threads = 1
         if not (plan.wide or way.backward):
-            kernel, view, lanes, threads, taps = best(kernel, view, operands, way.shares)
+            kernel, view, lanes, threads, taps = best(
+                kernel, view, operands, way.shares, way.include_pad
+            )
             plan = plan_walk(view, table_of, False, memory, codes, lanes, threads > 1)
             if way.include_pad is not None:
                 numbers = numbers._replace(divisor=numbers.divisor * taps)

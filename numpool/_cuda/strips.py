@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import cuda
 
-from numpool._cuda.gather import Operator, Window, finish_of, make_locate, make_rows
+from numpool._cuda.gather import Operator, Window, finish_of, make_locate, make_rows, nothing
 from numpool._cuda.scalars import Arithmetic, device
 
 # Sizes and strides of windows, along rows and columns alike: those of nearly all networks.
@@ -25,21 +25,22 @@ def _make_taken(arithmetic: Arithmetic, operator: Operator, columns: int, count:
     start, begin, take = operator[:3]
 
     @device
-    def row_of(source, at, walk, numbers):
+    def row_of(source, at, walk, numbers, given):
         part = begin(start())
         for _ in range(columns):
-            part = take(part, source, at, source, at, 0, numbers, 0.0)
+            part = take(part, source, at, source, at, 0, numbers, given)
             at = whole(at + walk.column.source_step)
         return part
 
     if count == 1:
-        return device(lambda source, at, walk, numbers: (row_of(source, at, walk, numbers),))
+        return device(lambda *args: (row_of(*args),))
     others, last = _make_taken(arithmetic, operator, columns, count - 1), count - 1
 
     @device
-    def rows_of(source, at, walk, numbers):
+    def rows_of(source, at, walk, numbers, given):
         below = whole(at + whole(last * walk.row.source_step))
-        return (*others(source, at, walk, numbers), row_of(source, below, walk, numbers))
+        last_row = row_of(source, below, walk, numbers, given)
+        return (*others(source, at, walk, numbers, given), last_row)
 
     return rows_of
 
@@ -63,6 +64,7 @@ def make_strips(
     locate, in_row, entry_of = make_locate(arithmetic)
     one_by_one = make_rows(arithmetic, operator)
     start, absorb, finish = operator.start, operator.absorb, finish_of(arithmetic, operator)
+    given_of = operator.given or nothing
     kept = max(size - stride, 0)
     fresh = size - kept
     take_first = _make_taken(arithmetic, operator, columns, max(kept, 1))
@@ -80,7 +82,7 @@ def make_strips(
         return Window(
             window.source, window.other, whole(window.out + walk.steps.out[1]),
             window.extra, window.depths, window.rows, window.columns, window.code,
-            window.depth_share, window.row_share, window.column_share,
+            window.depth_share, window.row_share, window.column_share, window.place,
         )  # fmt: skip
 
     if kept:
@@ -88,10 +90,11 @@ def make_strips(
         @device
         def down(source, other, out, extra, window, outputs, walk, numbers):
             step = walk.row.source_step
-            shared = take_first(source, window.source, walk, numbers)
+            given = given_of(extra, window, walk)
+            shared = take_first(source, window.source, walk, numbers, given)
             at = whole(window.source + whole(kept * step))
             while outputs > 0:
-                parts = shared + take_fresh(source, at, walk, numbers)
+                parts = shared + take_fresh(source, at, walk, numbers, given)
                 written(parts, source, other, out, extra, window, walk, numbers)
                 shared = parts[stride:]
                 window = below(window, walk)
@@ -101,9 +104,10 @@ def make_strips(
 
         @device
         def down(source, other, out, extra, window, outputs, walk, numbers):
+            given = given_of(extra, window, walk)
             at = window.source
             while outputs > 0:
-                parts = take_fresh(source, at, walk, numbers)
+                parts = take_fresh(source, at, walk, numbers, given)
                 written(parts, source, other, out, extra, window, walk, numbers)
                 window = below(window, walk)
                 at = whole(at + whole(stride * walk.row.source_step))

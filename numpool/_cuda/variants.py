@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from numpool._cuda import library
+from numpool._cuda import library, tables
 from numpool._cuda.vectors import BYTES as VECTOR
+from numpool._cuda.vectors import LINES
 from numpool._cuda.warps import LANES
 from numpool._views import Dimension, View, no_windows
 from numpool._windows import Axis
@@ -36,21 +37,29 @@ class Variant(NamedTuple):
     taps: int = 1
 
 
-def best(kernel: tuple, view: View, operands: tuple[Facts | None, ...], shares: bool) -> Variant:
-    """What takes the fewest instructions; with `shares`, each output has one tap."""
+def best(
+    kernel: tuple,
+    view: View,
+    operands: tuple[Facts | None, ...],
+    shares: bool,
+    include_pad: bool | None,
+) -> Variant:
+    """What takes the fewest instructions; with `shares`, each output has one tap. Those of a
+    divisor are counted unless `include_pad` is None.
+    """
     source, _, out, _ = operands
     assert source is not None and out is not None
     lanes = VECTOR // source.itemsize
     column, channels = view.columns, view.channels
     others = (view.depth, view.rows, *view.batch)
-    pairs = None
-    if not shares and _in_pairs(view, lanes):
-        pairs = library.variant(kernel, "pairs", view.rows.window.kernel)
-    if pairs is not None and _lie_in_vectors(column, others, source, out):
+    line = None if shares else _line_of(view, lanes, include_pad)
+    lines = line and library.variant(kernel, "lines", *line)
+    if line and lines and _lie_in_vectors(column, others, source, out):
+        _, taps, stride, _ = line
         groups = no_windows(column.window.outputs // lanes)
-        taps = (2, 2, 1, 1)
-        strides = tuple(s * n * lanes for s, n in zip(column.strides, taps, strict=True))
-        return Variant(pairs, view._replace(columns=Dimension(groups, strides)), taps=2)
+        apart = (stride, stride, 1, 1)
+        strides = tuple(s * n * lanes for s, n in zip(column.strides, apart, strict=True))
+        return Variant(lines, view._replace(columns=Dimension(groups, strides)), taps=taps)
     whole = channels.window.length % lanes == 0
     vectors = library.variant(kernel, "vectors") if whole else None
     if vectors is not None and _lie_in_vectors(channels, (*others, column), source, out):
@@ -61,19 +70,23 @@ def best(kernel: tuple, view: View, operands: tuple[Facts | None, ...], shares: 
     return Variant(_for_strips(kernel, view) or kernel, view)
 
 
-def _in_pairs(view: View, lanes: int) -> bool:
-    """Whether windows lie side by side, of two columns in the data, in whole vectors."""
+def _line_of(view: View, lanes: int, include_pad: bool | None) -> tuple[int, ...] | None:
+    """Which of vectors.LINES windows are, of whole vectors of outputs that count as many taps."""
     depth, row, column = view.depth.window, view.rows.window, view.columns.window
-    return (
-        depth.kernel == 1
-        and row.kernel == row.stride
-        and column.kernel == column.stride == 2
-        and row.dilation == column.dilation == 1
-        and column.interior() == range(column.outputs)
-        and column.before == 0
-        and column.outputs % lanes == 0
-        and view.channels.window.length == 1
-    )
+    line = (row.kernel, column.kernel, column.stride, column.before)
+    rows, taps, stride, before = line
+    if line not in LINES or depth.kernel > 1 or row.stride != min(rows, stride):
+        return None
+    # What is behind the last vector is data, or else not looked at.
+    behind = column.length - stride * column.outputs
+    even = behind == 0 if taps - before > stride else behind >= 0
+    single = row.dilation == column.dilation == view.channels.window.length == 1
+    if not (even and single and column.outputs % lanes == 0):
+        return None
+    if include_pad is None:
+        return line
+    counted = tables.forward(column, include_pad).entries[:, 2]
+    return line if (counted == taps).all() else None
 
 
 def _lie_in_vectors(

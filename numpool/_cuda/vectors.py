@@ -1,4 +1,5 @@
-"""Several neighbours a thread, read and written in 128 bits: channels that lie side by side.
+"""Several neighbours a thread, read and written in 128 bits: channels that lie side by side, or the
+outputs of a row.
 
 An operator becomes one of tuples, whose parts it computes each for itself.
 """
@@ -11,14 +12,23 @@ from typing import Any
 import numpy as np
 
 from numpool._cuda.gather import Operator
-from numpool._cuda.scalars import SIMULATED, Arithmetic, device
+from numpool._cuda.scalars import SIMULATED, Arithmetic, device, stored_dtype
 
 BYTES = 16
+# Of windows along a line of one channel: rows, columns, their stride, and the padding in front.
+LINES = ((1, 2, 2, 0), (2, 2, 2, 0), (3, 3, 1, 1), (3, 3, 2, 1), (3, 3, 2, 0))
 
 
 def lanes_of(dtype: np.dtype) -> int:
     """How many elements are read at once."""
     return BYTES // dtype.itemsize
+
+
+def lines_of(dtype: np.dtype) -> list[tuple[int, int, int, int]]:
+    """Those of LINES that are worth a kernel: vectors of two outputs save little where windows
+    overlap.
+    """
+    return [line for line in LINES if line[1] == line[2] or lanes_of(dtype) > 2]
 
 
 if SIMULATED:
@@ -103,24 +113,71 @@ def _each(function: Callable[..., Any], lanes: int) -> Any:
     return device(lambda parts, args: (*others(parts, args), function(parts[last], args, last)))
 
 
+def _together(parts: list[Any]) -> Any:
+    """A function that gives the tuples of several as one."""
+    if len(parts) == 1:
+        return parts[0]
+    others, last = _together(parts[:-1]), parts[-1]
+    return device(lambda *args: others(*args) + last(*args))
+
+
+def _make_read(
+    arithmetic: Arithmetic, lanes: int, vectors: int, before: int, behind: int, neutral: Any
+) -> Any:
+    """A function that reads one or two vectors from an element on, the one `before` them and the
+    one `behind`; where it is given that there is none, that is `neutral`.
+    """
+    whole, subscript, load = arithmetic.whole, arithmetic.subscript, make_load(lanes)
+    last = vectors * lanes - 1
+
+    @device
+    def one(source, at, there):
+        value = source[subscript(at)]
+        return value if there > 0 else neutral
+
+    @device
+    def in_front(source, at, given):
+        return (one(source, whole(at - given[0]), given[0]),)
+
+    @device
+    def at_the_end(source, at, given):
+        return (one(source, whole(whole(at + last) + given[1]), given[1]),)
+
+    first = device(lambda source, at, given: load(source, subscript(at)))
+    second = device(lambda source, at, given: load(source, subscript(at + lanes)))
+    return _together([in_front] * before + [first, second][:vectors] + [at_the_end] * behind)
+
+
 def make_vectors(
-    arithmetic: Arithmetic, operator: Operator, dtype: np.dtype, taps: int = 1
+    arithmetic: Arithmetic,
+    operator: Operator,
+    dtype: np.dtype,
+    taps: int = 1,
+    stride: int = 1,
+    before: int = 0,
 ) -> Operator:
     """An operator of as many neighbours of a dtype as are read at once, each of which takes `taps`
-    elements side by side, one or two.
+    elements side by side, up to three, `stride` behind those of the one before: these are `stride`
+    vectors, one or two. The first tap stands `before` them, up to one.
     """
-    lanes, subscript = lanes_of(dtype), arithmetic.subscript
-    load, store = make_load(lanes), make_store(lanes)
+    lanes, subscript, whole = lanes_of(dtype), arithmetic.subscript, arithmetic.whole
+    behind = max(taps - before - stride, 0)
+    neutral = np.array(operator.neutral, dtype).view(stored_dtype(dtype))[()]
+    read = _make_read(arithmetic, lanes, stride, before, behind, neutral)
+    store = make_store(lanes)
     start_one, begin_one, take_one, absorb_one = operator[:4]
     join_one: Any = operator.join
     result_one: Any = operator.result
 
     @device
     def _took(part, args, lane):
-        values, numbers, given = args
-        part = take_one(part, values, taps * lane, values, 0, 0, numbers, given)
+        values, numbers = args
+        at = stride * lane
+        part = take_one(part, values, at, values, 0, 0, numbers, 0.0)
         if taps > 1:
-            part = take_one(part, values, taps * lane + 1, values, 0, 0, numbers, given)
+            part = take_one(part, values, at + 1, values, 0, 0, numbers, 0.0)
+        if taps > 2:
+            part = take_one(part, values, at + 2, values, 0, 0, numbers, 0.0)
         return part
 
     @device
@@ -151,11 +208,14 @@ def make_vectors(
         return begin_each(total, 0)
 
     @device
+    def given_of(extra, window, walk):
+        """Whether there are elements before a thread's vectors and behind them, in its line."""
+        last = whole(walk.column.size.size - 1)
+        return whole(min(window.place, 1)), whole(min(whole(last - window.place), 1))
+
+    @device
     def take(part, source, at, other, other_at, code, numbers, given):
-        values = load(source, subscript(at))
-        if taps > 1:
-            values = values + load(source, subscript(at + lanes))
-        return take_each(part, (values, numbers, given))
+        return take_each(part, (read(source, at, given), numbers))
 
     @device
     def absorb(total, part):
@@ -170,5 +230,6 @@ def make_vectors(
         store(out, subscript(window.out), result_each(total, (window, numbers)))
 
     return operator._replace(
-        start=start, begin=begin, take=take, absorb=absorb, finish=finish, join=join
-    )
+        start=start, begin=begin, take=take, absorb=absorb, finish=finish, join=join,
+        given=given_of if before + behind > 0 else None,
+    )  # fmt: skip

@@ -57,7 +57,7 @@ def make_warps(
             whole(window.other + whole(lane * column.other_step)),
             window.out, window.extra, window.depths, window.rows,
             whole(left >> 5), whole(window.code + whole(lane * column.step_code)),
-            window.depth_share, window.row_share, window.column_share,
+            window.depth_share, window.row_share, window.column_share, window.place,
         )  # fmt: skip
 
     def warps(source, other, out, extra, tables, walk, numbers):

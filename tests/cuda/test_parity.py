@@ -194,10 +194,56 @@ def test_pairs_side_by_side(kind, taken, op, dtype):
         wide = values(dtype, (*shape[:-1], 48), "ties")
         x = kind.upload_all([wide, wide[..., : shape[-1]]])[1]
         same(kind.get(function(x, **call)), function(wide[..., : shape[-1]], **call))
-        assert taken.pop() == f"{op}_forward_pairs"
+        assert taken.pop() == f"{op}_forward_lines"
         x = kind.upload_all([wide, wide[..., 1 : shape[-1] + 1]])[1]
         same(kind.get(function(x, **call)), function(wide[..., 1 : shape[-1] + 1], **call))
-        assert "pairs" not in taken.pop()
+        assert "lines" not in taken.pop()
+
+
+THREE = {"kernel_size": 3, "stride": 2, "axis": (1, 2)}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("length", [16, 48])
+@pytest.mark.parametrize(
+    ("op", "call", "lines"),
+    [
+        *((op, {"stride": s, "padding": 1}, True) for op in ("max", "avg") for s in (1, 2)),
+        ("max", {"ceil_mode": True}, True),
+        ("max", {"padding": [(2, 0), (1, 1)]}, True),
+        ("max", {"padding": [(1, 1), (2, 0)]}, False),
+        ("max", {"stride": (1, 2), "padding": 1}, False),
+        ("avg", {"ceil_mode": True, "divisor_override": 3}, True),
+        # Outputs count as many taps as hold data.
+        ("avg", {"padding": 1, "count_include_pad": False}, False),
+        ("avg", {"padding": [(1, 1), (1, 0)], "count_include_pad": True}, True),
+        ("avg", {"ceil_mode": True}, False),
+    ],
+)
+def test_lines_that_windows_share(kind, taken, op, call, lines, length, dtype):
+    """Windows that reach over both ends of a line, over one, and over none."""
+    function, call = getattr(numpool, f"{op}_pool"), {**THREE, **call}
+    # What follows a line in memory is no part of it.
+    wide = values(dtype, (2, 9, length + 16), "special" if op == "max" else "ties")
+    x = kind.upload_all([wide, wide[..., :length]])[1]
+    same(kind.get(function(x, **call)), function(wide[..., :length], **call))
+    assert taken[-1].endswith("lines") is lines
+
+
+@pytest.mark.parametrize(
+    ("call", "lines"),
+    [
+        ({}, False),
+        ({"stride": 1, "padding": [(1, 1), (1, 0)]}, False),
+        ({"padding": [(1, 1), (1, 0)]}, True),
+    ],
+)
+def test_lines_with_data_behind_their_vectors(kind, taken, call, lines):
+    wide = values("float32", (2, 9, 32), "special")
+    x = kind.upload_all([wide, wide[..., :17]])[1]
+    call = {**THREE, **call}
+    same(kind.get(numpool.max_pool(x, **call)), numpool.max_pool(wide[..., :17], **call))
+    assert taken[-1].endswith("lines") is lines
 
 
 SHARED = (

@@ -28,6 +28,7 @@ REGISTERS = {"lp": 100, "max": 48, "avg": 64}
 WIDE_REGISTERS = {"lp": 128, "max": 80, "avg": 80}
 # Of devices other than 9.0, which are not what kernels are made for.
 OTHER_REGISTERS = {"lp": 100, "max": 72, "avg": 72}
+VECTOR = r"(v2\.[fub]64|v4\.[fub]32)"
 # Instructions of PTX for a tap in the innermost loop.
 PER_TAP = {
     "max_forward_float16": 11,
@@ -91,6 +92,9 @@ def checked(name, cc, folder):
     if name.endswith("_wide"):
         allowed = WIDE_REGISTERS
     assert registers <= allowed[name.split("_")[0]]
+    if "vectors" in name or "lines" in name:  # of 128 bits
+        assert re.search(rf"ld\.global\.{VECTOR}", ptx)
+        assert re.search(rf"st\.global\.{VECTOR}", ptx)
     return ptx
 
 
@@ -113,14 +117,6 @@ def test_instructions_for_a_tap(name):
     assert len(loop) / taps <= PER_TAP[name]
 
 
-@pytest.mark.parametrize("name", [n for n in KERNELS if "vectors" in n or "pairs" in n])
-def test_vectors_are_read_and_written_in_128_bits(name):
-    ptx = compiling.compile_kernel(KERNELS[name], (9, 0))
-    kind = r"(v2\.[fub]64|v4\.[fub]32)"
-    assert re.search(rf"ld\.global\.{kind}", ptx)
-    assert re.search(rf"st\.global\.{kind}", ptx)
-
-
 @pytest.mark.parametrize("name", [name for name in KERNELS if "forward_strips_float32" in name])
 def test_instructions_for_an_output(name):
     """Strips read each row of taps once, and do little besides: their loops write."""
@@ -134,13 +130,23 @@ def test_instructions_for_an_output(name):
     assert len(loop) / count <= base + tap * size * min(size, stride)
 
 
-@pytest.mark.parametrize(("op", "most"), [("max", 18), ("avg", 13)])
-def test_pairs_take_half_the_instructions_of_strips(op, most):
-    (name,) = (name for name in KERNELS if re.match(f"{op}_forward_pairs_float32.*_2$", name))
+# Of PTX for an output, of a maximum and of an average.
+LINES = {"2_2_2_0": (18, 13), "3_3_1_1": (24, 13), "3_3_2_1": (33, 20), "3_3_2_0": (33, 20)}
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("op", ["max", "avg"])
+def test_lines_take_fewer_instructions_than_strips(op, line):
+    (name,) = (name for name in KERNELS if re.match(f"{op}_forward_lines_float32.*{line}$", name))
     loops = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))
     (loop,) = (loop for loop in loops if any("st.global.v4" in line for line in loop))
-    assert sum("ld.global.v4" in line for line in loop) == sum("ld." in line for line in loop) == 4
-    assert len(loop) / 4 <= most  # a vector of four outputs
+    outputs = 4 * sum("st.global.v4" in line for line in loop)
+    assert len(loop) / outputs <= LINES[line][op == "avg"]
+    # Each row that is new to a window, in vectors and what is beside them.
+    _, taps, stride, before = map(int, line.split("_"))
+    vectors, others = stride * stride, stride * (before + max(taps - before - stride, 0))
+    assert sum("ld.global.v4" in line for line in loop) == vectors * outputs / 4
+    assert sum("ld." in line for line in loop) == (vectors + others) * outputs / 4
 
 
 def test_compile_all_names_what_it_compiles(monkeypatch):
