@@ -1,5 +1,6 @@
 """All kernels as PTX and as machine code: what they must not hold, and what they may cost."""
 
+import functools
 import os
 import re
 import shutil
@@ -52,6 +53,12 @@ def ptxas():
     return path
 
 
+@functools.cache
+def ptx_of(name, cc=(9, 0)):
+    """The PTX of a kernel."""
+    return compiling.compile_kernel(KERNELS[name], cc)
+
+
 def assembled(ptx, cc, folder):
     """What ptxas has to say of a kernel."""
     source = folder / "kernel.ptx"
@@ -79,7 +86,7 @@ def innermost_loops(ptx):
 
 def checked(name, cc, folder):
     """Compile a kernel, and look it over; gives its PTX."""
-    ptx = compiling.compile_kernel(KERNELS[name], cc)
+    ptx = ptx_of(name, cc)
     assert f".entry {name}(" in ptx
     assert ".local" not in ptx
     assert not re.search(r"\bcall\b|\batom\b|\bred\b", ptx)
@@ -111,7 +118,7 @@ def test_sample_on_other_devices(name, cc, tmp_path):
 
 @pytest.mark.parametrize("name", PER_TAP)
 def test_instructions_for_a_tap(name):
-    loop = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))[-1]
+    loop = list(innermost_loops(ptx_of(name)))[-1]
     taps = sum("ld.global" in line for line in loop) // (2 if "max_backward" in name else 1)
     assert taps > 0
     assert len(loop) / taps <= PER_TAP[name]
@@ -121,7 +128,7 @@ def test_instructions_for_a_tap(name):
 def test_instructions_for_an_output(name):
     """Strips read each row of taps once, and do little besides: their loops write."""
     size, stride = map(int, name.split("_")[-2:])
-    loops = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))
+    loops = list(innermost_loops(ptx_of(name)))
     outputs = [sum("st.global" in line for line in loop) for loop in loops]
     loop, count = max(zip(loops, outputs, strict=True), key=lambda pair: pair[1])
     assert sum("ld.global" in line for line in loop) == count * size * min(size, stride)
@@ -138,7 +145,7 @@ LINES = {"2_2_2_0": (18, 13), "3_3_1_1": (24, 13), "3_3_2_1": (33, 20), "3_3_2_0
 @pytest.mark.parametrize("op", ["max", "avg"])
 def test_lines_take_fewer_instructions_than_strips(op, line):
     (name,) = (name for name in KERNELS if re.match(f"{op}_forward_lines_float32.*{line}$", name))
-    loops = list(innermost_loops(compiling.compile_kernel(KERNELS[name], (9, 0))))
+    loops = list(innermost_loops(ptx_of(name)))
     (loop,) = (loop for loop in loops if any("st.global.v4" in line for line in loop))
     outputs = 4 * sum("st.global.v4" in line for line in loop)
     assert len(loop) / outputs <= LINES[line][op == "avg"]
