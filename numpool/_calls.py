@@ -251,10 +251,12 @@ def _forward_plan(
     def make(view: View, tasks: int) -> Plan:
         codes = None
         if indices is not None:
-            codes = index_codes(view, windows, indices.dtype.kind == "u")
-            by_taps = taps_plan(view, rule.rows.taps, codes, tasks) if rule.rows.taps else None
-            if by_taps is not None:
-                return by_taps
+            offsets = indices.dtype.kind == "u"
+            if rule.rows.taps is not None:
+                by_taps = taps_plan(view, windows, rule.rows.taps, offsets, tasks)
+                if by_taps is not None:
+                    return by_taps
+            codes = index_codes(view, windows, offsets)
         walk = (rule.computed, view, rule.rows, rule.divisor, rule.numbers)
         separate = in_two_passes(*walk, codes) if tasks > 1 else None
         return separate or walk_plan(*walk, codes=codes, tasks=tasks)

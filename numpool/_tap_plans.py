@@ -10,13 +10,15 @@ import numpy as np
 
 from numpool._cpu import arg_columns, arg_runs, arg_taps
 from numpool._cut import LINE_BYTES, TASKS, most_taps
-from numpool._plans import AXES, Builder, Codes, Plan, items_of
+from numpool._plans import AXES, Builder, Codes, Plan, index_codes, items_of
 from numpool._views import View
-from numpool._windows import Axis
+from numpool._windows import Axis, Windows
 
 # As many channels make up for taps that windows share, which are combined once otherwise; so many
 # taps in any case, or where lines of packed values would not fit the cache: 1.5 to 9 times as fast.
 _MANY_CHANNELS = 64
+# As many lie long enough in one piece that columns may be walked along the rows: 1.3 to 1.6 times.
+_CHANNELS_OUT_OF_ORDER = 256
 _FEW_TAPS, _FEW_TAPS_OF_LONG_LINES = 12, 256
 _PACKED_BYTES = 8
 # So many taps for each place that windows go ahead are compared in less time than lines take whose
@@ -27,12 +29,14 @@ _ROW_BYTES, _BAND_BYTES = 1 << 14, 1 << 17
 _BAND_ROWS = 8
 
 
-def taps_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int = TASKS) -> Plan | None:
+def taps_plan(
+    view: View, windows: Windows, dtypes: tuple[str, str], offsets: bool, tasks: int = TASKS
+) -> Plan | None:
     """The plan of such a walk over values and indices of two `dtypes`; None where it is no gain."""
     if are_columns(view, dtypes[0]):
-        return _columns_plan(view, dtypes, codes, tasks)
+        return _columns_plan(view, dtypes, index_codes(view, windows, offsets), tasks)
     if _are_of_many_channels(view, *dtypes):
-        walk = "argmax_by_taps"
+        walk, view = "argmax_by_taps", _in_order(view)
     elif are_runs(view, np.dtype(dtypes[0]).itemsize, arg_runs.LANES):
         walk = "argmax_by_runs"
     else:
@@ -43,7 +47,7 @@ def taps_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int = TA
     bands, band_rows = _parts(row.outputs, min(-(-tasks // pieces), row.outputs))
     tiles, tile_columns = _parts(column.outputs, min(-(-tasks // (pieces * bands)), column.outputs))
     cut = {"bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns}
-    return _plan((walk, *dtypes), view, axes, codes, cut)
+    return _plan((walk, *dtypes), view, axes, index_codes(view, windows, offsets), cut)
 
 
 def are_runs(view: View, itemsize: int, shortest: int) -> bool:
@@ -66,7 +70,7 @@ def are_columns(view: View, dtype: str) -> bool:
     walked in C order.
     """
     depth, row, column = axes = _axes(view)
-    if view.channels.window.length > 1 or depth.kernel > 1 or not _are_in_order(view):
+    if view.channels.window.length > 1 or depth.kernel > 1 or view != _in_order(view):
         return False
     if column.outputs < arg_columns.LANES or column.stride not in arg_columns.STRIDES:
         return False
@@ -77,11 +81,10 @@ def are_columns(view: View, dtype: str) -> bool:
 
 
 def _are_of_many_channels(view: View, dtype: str, index: str) -> bool:
-    """Whether windows of many channels, side by side in memory, share few taps, and these are
-    walked in C order.
-    """
+    """Whether windows of many channels, side by side in memory, share few taps."""
     channels, column = view.channels.window.length, view.columns.window.trimmed()
-    if channels < arg_taps.FEW_LANES or not _are_in_order(view):
+    least = arg_taps.FEW_LANES if view == _in_order(view) else _CHANNELS_OUT_OF_ORDER
+    if channels < least:
         return False
     # What many windows share is combined once where lines are windowed.
     windows, few = 2, 0
@@ -101,10 +104,13 @@ def _axes(view: View) -> tuple[Axis, Axis, Axis]:
     return depth, rows, columns
 
 
-def _are_in_order(view: View) -> bool:
-    """Whether depth, rows and columns are in the order of the array's axes."""
-    axes = [d.axis for d in (view.depth, view.rows, view.columns) if d.axis is not None]
-    return axes == sorted(axes)
+def _in_order(view: View) -> View:
+    """The view with depth, rows and columns in the order of the array's axes, in which taps are
+    counted: channels are vectors whatever lies between them.
+    """
+    dimensions = (view.depth, view.rows, view.columns)
+    depth, rows, columns = sorted(dimensions, key=lambda d: -1 if d.axis is None else d.axis)
+    return View(view.batch, depth, rows, columns, view.channels)
 
 
 def _hold_data(axis: Axis) -> bool:

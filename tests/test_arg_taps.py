@@ -59,10 +59,11 @@ def test_each_channel_as_alone(shape, axis, arguments, dtype, indices, monkeypat
             np.testing.assert_array_equal(all_channels[..., channel], single)
 
 
+@pytest.mark.parametrize("channels", [20, 300])
 @pytest.mark.parametrize("indices", [True, "offset"])
-def test_taps_come_in_the_order_of_the_axes(indices):
+def test_taps_come_in_the_order_of_the_axes(indices, channels):
     """Whatever their order in memory: of equal taps the first in C order is the arg-max."""
-    x = values((20, 6, 7), "int8")
+    x = values((channels, 6, 7), "int8")
     transposed = np.ascontiguousarray(x.T).T
     arguments = {"kernel_size": (2, 3), "stride": 2, "axis": (1, 2), "return_indices": indices}
     for found, expected in zip(
