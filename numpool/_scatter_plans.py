@@ -29,6 +29,8 @@ _FEW_TASKS = 16
 _TASKS = 64
 # Windows are scattered tap by tap where they start one after the other in runs of at least so many.
 _SHORTEST_RUN = 32
+# And window by window where they are so many channels: 1.3 to 4 times as fast as one by one.
+_MANY_CHANNELS = 32
 # Below this many bytes of work, starting threads costs more than it gains.
 _PARALLEL_BYTES = 1 << 17
 # Below these, indices and what becomes of them are exact in float32: see locate.py.
@@ -345,7 +347,11 @@ class _Builder:
         overlap = taps > math.prod(a.stride for a in self.axes)
         run = math.prod(self.sizes) if flat else cut.line_columns * cut.block_channels
         numbered = taps <= MOST_TAPS and not far
-        by_taps = numbered and overlap and self.axes[2].stride == 1 and run >= _SHORTEST_RUN
+        add = "add_each"
+        if overlap and self.axes[2].stride == 1 and run >= _SHORTEST_RUN:
+            add = "add_taps"
+        elif cut.block_channels >= _MANY_CHANNELS:
+            add = "add_channels"
         if numbered:
             self.taps()
         self.table("axes", self.entries)
@@ -383,7 +389,7 @@ class _Builder:
             number=library.address("number_taps", indices) if masked else 0,
             load=library.address("load_line", gradient, computed) if loads else 0,
             sign=library.address("sign_line", out, computed) if operands.signed else 0,
-            add=library.address("add_taps" if by_taps else "add_each", computed) if numbered else 0,
+            add=library.address(add, computed) if numbered else 0,
             store=0 if self.direct else library.address("store_box", computed, out),
         )
         others = math.prod(d.window.length for d in view.batch[:-1])

@@ -26,6 +26,7 @@ from numpool._cpu import (
     planes,
     rows,
     scatter,
+    scatter_channels,
     scatter_lines,
     scatter_taps,
     spread,
@@ -118,6 +119,10 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "sign_line": (lambda d, w: scatter_lines.make_sign(d, _computed(w)), scatter_lines.SIGN),
     "add_taps": (lambda w: scatter_taps.make_add_taps(_computed(w)), scatter_taps.ADD_TAPS),
     "add_each": (lambda w: scatter_taps.make_add_each(_computed(w)), scatter_taps.ADD_TAPS),
+    "add_channels": (
+        lambda w: scatter_channels.make_add_channels(_computed(w)),
+        scatter_taps.ADD_TAPS,
+    ),
     "store_box": (lambda w, d: scatter_lines.make_store(_computed(w), d), scatter_lines.STORE),
     "spread": (lambda w: spread.make_spread(_computed(w)), spread.SIGNATURE),
     "take": (strided.make_take, strided.TAKE),
