@@ -215,8 +215,12 @@ def scaled_norm(largest, total, root, inverse, correction, scale):
 
 
 def toward(g, x):
-    """g with the sign of x, 0 where x is 0: what the largest magnitude receives for p = inf."""
-    return g * sign(x) if x != 0.0 else 0.0
+    """g with the sign of x, 0 where x is 0: what the largest magnitude receives for p = inf.
+
+    In g's type, which a product with a sign would widen.
+    """
+    mirrored = -g if x < 0.0 else g
+    return mirrored if (x < 0.0) | (x > 0.0) else x - x  # of NaN, it is NaN
 
 
 def sign(x):

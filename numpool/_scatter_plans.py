@@ -36,8 +36,6 @@ _PARALLEL_BYTES = 1 << 17
 # Below these, indices and what becomes of them are exact in float32: see locate.py.
 _EXACT_INDEX = 2**22
 _EXACT_PLACE = 2**23
-# What the next line may reach is fetched where it is up to so many times as much as a line has.
-_NEAR = 16
 # Numbers of taps are bytes.
 _CODES = 256
 # Bits of all taps of a row are kept for rows of up to so many outputs.
@@ -169,7 +167,6 @@ class _Builder:
         lengths = tuple(a.length for a in self.axes)
         box = lengths if self.direct else cut.box
         block = cut.block_channels
-        self.box_sizes = (cut.group, *cut.box, block)
         self.steps = [math.prod(box[i + 1 :]) * block for i in range(3)]
         self.item_step = math.prod(box) * block
         self.entries = self._entries()
@@ -192,14 +189,6 @@ class _Builder:
                 return False
             expected *= size
         return True
-
-    def is_alike(self, operand: int, itemsize: int) -> bool:
-        """Whether an operand lies in memory as a box does."""
-        steps = (self.item_step, *self.steps, 1)
-        return all(
-            size == 1 or dimension.strides[operand] == step * itemsize
-            for dimension, size, step in zip(self.dimensions, self.box_sizes, steps, strict=True)
-        )
 
     def _is_direct(self) -> bool:
         """Whether sums are taken in `out` itself: where it is dense."""
@@ -268,21 +257,7 @@ class _Builder:
         self.table("starts", np.stack(lines[:3]).astype(number))
         self.table("origins", lines[3].astype(integer))
         self.table("bases", bases.reshape(-1))
-        step = self.line_step()
-        if step <= _NEAR * math.prod(self.sizes):
-            taps = ((a.reach - 1) * s for a, s in zip(self.axes, self.steps, strict=True))
-            reach = min(int(bases.max()) + sum(taps), self.cut.group * self.item_step)
-            self.set(line_step=step, line_reach=reach)
         return bool((np.diff(bases.reshape(-1)) == 1).all())
-
-    def line_step(self) -> int:
-        """How far the next line starts behind a line."""
-        cut, (_depth, row, column) = self.cut, self.axes
-        if cut.whole:
-            return cut.group * self.item_step
-        if cut.line_columns == column.outputs:
-            return cut.line_rows * row.stride * self.steps[1]
-        return cut.line_columns * column.stride * self.steps[2]
 
     def taps(self) -> None:
         """Enter the numbers of taps and their places in the box."""
@@ -384,11 +359,10 @@ class _Builder:
             box_size=cut.group * self.item_step,
             flat=flat,
             nowhere=nowhere,
-            x_alike=operands.signed and self.is_alike(3, operands.out.itemsize),
             locate=library.address("locate", indices, far) if located else 0,
             number=library.address("number_taps", indices) if masked else 0,
             load=library.address("load_line", gradient, computed) if loads else 0,
-            sign=library.address("sign_line", out, computed) if operands.signed else 0,
+            sign=library.address("sign_box", out, computed) if operands.signed else 0,
             add=library.address(add, computed) if numbered else 0,
             store=0 if self.direct else library.address("store_box", computed, out),
         )

@@ -27,9 +27,9 @@ def outputs_of(axis, low, high):
 
 
 @inline
-def fill_zero(values):
+def fill(values, value):
     for i in range(values.size):
-        values[i] = 0
+        values[i] = value
 
 
 def make_scatter(computed, far):
@@ -47,19 +47,17 @@ def make_scatter(computed, far):
         axes = array_at(plan.axes, 3, AXIS_TYPE)
         along_depth, along_rows, along_columns = axes[0], axes[1], axes[2]
         n = plan.line_size
+        # A sum that begins with -0.0 tells whether there was anything to add: see `signed`.
+        nothing = computed(-0.0 if plan.sign else 0.0)
         own_numbers = np.empty(2 * n, number)
-        own_places = np.empty(n, np.int64)
+        own_indices = np.empty(0 if plan.indices.dense else n, np.int64)
         own_codes = np.empty(n, np.uint8)
         own_line = np.empty(n, computed)
-        own_values = np.empty(n if plan.sign else 0, computed)
         own_box = np.empty(0 if plan.direct else plan.box_size, computed)
         own_limits = np.zeros(9, np.int64)
         own_found = np.zeros(2, np.int64)
         all_displacements = array_at(address_of(own_numbers), n, number)
         bases = array_at(plan.bases, n, types.int64)
-        codes = array_at(address_of(own_codes), n, types.uint8)
-        tap_places = array_at(plan.tap_places, 256 if plan.numbered else 0, types.int64)
-        places = array_at(address_of(own_places), n, types.int64)
         limits = array_at(address_of(own_limits), 9, types.int64)
         for task in range(first_task, last_task):
             at, block = divmod(task, plan.blocks)
@@ -105,10 +103,10 @@ def make_scatter(computed, far):
             box = array_at(out if plan.direct else address_of(own_box), extent, computed)
             if out_start:
                 if plan.direct == 0 or extent == items * (d1 - d0) * chunk:
-                    fill_zero(box)
+                    fill(box, nothing)
                 else:
                     for d in range(d1 - d0):
-                        fill_zero(piece(box, d * along_depth.step, chunk))
+                        fill(piece(box, d * along_depth.step, chunk), nothing)
 
             first_depth, last_depth = outputs_of(along_depth, d0, d1)
             first_row, last_row = outputs_of(along_rows, h0, h1)
@@ -132,7 +130,7 @@ def make_scatter(computed, far):
                         index_start = indices + od * plan.indices.depth + oh * plan.indices.row
                         index_start += ow * plan.indices.column
                         call(plan.number if masks else plan.locate, (plan_address,
-                            index_start, address_of(places), address_of(all_displacements),
+                            index_start, address_of(own_indices), address_of(all_displacements),
                             address_of(own_codes), size, address_of(limits), masks, found,
                             items, line_depths, rows, columns, channels))  # fmt: skip
                         if out_start == 0:
@@ -148,16 +146,6 @@ def make_scatter(computed, far):
                         start += (limits[3] - h0) * along_rows.step
                         start += (limits[6] - w0) * along_columns.step
                         displacements = piece(all_displacements, 0, size)
-                        if plan.sign:
-                            if plan.numbered:
-                                for i in range(size):
-                                    places[i] = start + bases[i] + tap_places[codes[i]]
-                            else:
-                                for i in range(size):
-                                    displacement = types.int64(displacements[i])
-                                    places[i] = start + bases[i] + displacement
-                            call(plan.sign, (plan_address, address_of(line), address_of(places),
-                                address_of(own_values), x, size, start))  # fmt: skip
                         if plan.add:
                             call(plan.add, (plan_address, address_of(box), extent,
                                 address_of(own_codes), address_of(line), size,
@@ -168,14 +156,16 @@ def make_scatter(computed, far):
                                 displacement = types.int64(displacements[i])
                                 if displacement >= 0:
                                     box[start + bases[i] + displacement] += line[i]
+            if out_start and plan.sign:
+                call(plan.sign, (plan_address, address_of(box), x,
+                    items, d1 - d0, h1 - h0, w1 - w0, channels))  # fmt: skip
             if out_start and plan.direct == 0:
                 call(plan.store, (plan_address, address_of(box), out,
                     items, d1 - d0, h1 - h0, w1 - w0, channels))  # fmt: skip
         keep(own_numbers)
-        keep(own_places)
+        keep(own_indices)
         keep(own_codes)
         keep(own_line)
-        keep(own_values)
         keep(own_box)
         keep(own_limits)
         wrong = own_found[0]

@@ -55,9 +55,6 @@ SCATTER = np.dtype(
     # numbers; taps in a row, and steps to the next in places and numbers; whether a line is one run
     # of windows.
     + integers("tap_rows", "row_places", "row_codes", "row_taps", "tap_step", "code_step", "flat")
-    # Whether x lies in memory as a box does; how far a line reaches in it, and the next one starts
-    # behind it, or 0.
-    + integers("x_alike", "line_reach", "line_step")
     # The index of a window without data.
     + integers("nowhere")
     # Addresses of row functions, 0 where there is nothing to do.
