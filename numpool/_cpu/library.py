@@ -112,13 +112,17 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "sum": (lambda d: _lines("add", False, d), lines.SIGNATURE),
     "sum_of": (lambda *names: _converting("add", *names), lines.SIGNATURE),
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
-    "scatter": (lambda w, far: scatter.make_scatter(_computed(w), far), WALK_SIGNATURE),
+    "scatter": (lambda w: scatter.make_scatter(_computed(w)), WALK_SIGNATURE),
     "locate": (locate.make_locate, locate.LOCATE),
     "number_taps": (tap_numbers.make_number_taps, locate.LOCATE),
     "load_line": (lambda d, w: scatter_lines.make_load(d, _computed(w)), scatter_lines.LOAD),
     "sign_box": (lambda d, w: scatter_lines.make_sign(d, _computed(w)), scatter_lines.BOX),
     "add_taps": (lambda w: scatter_taps.make_add_taps(_computed(w)), scatter_taps.ADD_TAPS),
     "add_each": (lambda w: scatter_taps.make_add_each(_computed(w)), scatter_taps.ADD_TAPS),
+    "add_places": (
+        lambda w, far: scatter_taps.make_add_places(_computed(w), far),
+        scatter_taps.ADD_TAPS,
+    ),
     "add_channels": (
         lambda w: scatter_channels.make_add_channels(_computed(w)),
         scatter_taps.ADD_TAPS,

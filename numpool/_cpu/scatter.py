@@ -32,13 +32,12 @@ def fill(values, value):
         values[i] = value
 
 
-def make_scatter(computed, far):
-    """The scatter of gradients of the numba type `computed`; `far`: see `make_locate`.
+def make_scatter(computed):
+    """The scatter of gradients of the numba type `computed`.
 
     Without `out` indices are checked alone. Those that are wrong are entered at `extra`, two
     numbers for each task; without it, the scatter fails. For a signed scatter `extra` is x.
     """
-    number = types.int64 if far else types.float32
 
     def scatter(
         plan_address, gradient_start, indices_start, out_start, extra_start, first_task, last_task
@@ -49,15 +48,14 @@ def make_scatter(computed, far):
         n = plan.line_size
         # A sum that begins with -0.0 tells whether there was anything to add: see `signed`.
         nothing = computed(-0.0 if plan.sign else 0.0)
-        own_numbers = np.empty(2 * n, number)
+        own_numbers = np.empty(2 * n, np.int64)
         own_indices = np.empty(0 if plan.indices.dense else n, np.int64)
         own_codes = np.empty(n, np.uint8)
         own_line = np.empty(n, computed)
         own_box = np.empty(0 if plan.direct else plan.box_size, computed)
         own_limits = np.zeros(9, np.int64)
         own_found = np.zeros(2, np.int64)
-        all_displacements = array_at(address_of(own_numbers), n, number)
-        bases = array_at(plan.bases, n, types.int64)
+        codes, numbers = address_of(own_codes), address_of(own_numbers)
         limits = array_at(address_of(own_limits), 9, types.int64)
         for task in range(first_task, last_task):
             at, block = divmod(task, plan.blocks)
@@ -130,9 +128,9 @@ def make_scatter(computed, far):
                         index_start = indices + od * plan.indices.depth + oh * plan.indices.row
                         index_start += ow * plan.indices.column
                         call(plan.number if masks else plan.locate, (plan_address,
-                            index_start, address_of(own_indices), address_of(all_displacements),
-                            address_of(own_codes), size, address_of(limits), masks, found,
-                            items, line_depths, rows, columns, channels))  # fmt: skip
+                            index_start, address_of(own_indices), numbers, codes, size,
+                            address_of(limits), masks, found, items, line_depths, rows, columns,
+                            channels))  # fmt: skip
                         if out_start == 0:
                             continue
                         source = gradient + od * plan.gradient.depth + oh * plan.gradient.row
@@ -141,21 +139,13 @@ def make_scatter(computed, far):
                             call(plan.load, (plan_address, address_of(own_line), source, size,
                                 items, line_depths, rows, columns, channels))  # fmt: skip
                             source = address_of(own_line)
-                        line = array_at(source, size, computed)
                         start = (limits[0] - d0) * along_depth.step
                         start += (limits[3] - h0) * along_rows.step
                         start += (limits[6] - w0) * along_columns.step
-                        displacements = piece(all_displacements, 0, size)
-                        if plan.add:
-                            call(plan.add, (plan_address, address_of(box), extent,
-                                address_of(own_codes), address_of(line), size,
-                                size if plan.flat else columns * channels, start,
-                                index_start))  # fmt: skip
-                        else:
-                            for i in range(size):
-                                displacement = types.int64(displacements[i])
-                                if displacement >= 0:
-                                    box[start + bases[i] + displacement] += line[i]
+                        call(plan.add, (plan_address, address_of(box), extent,
+                            codes if plan.numbered else numbers, source, size,
+                            size if plan.flat else columns * channels, start,
+                            index_start))  # fmt: skip
             if out_start and plan.sign:
                 call(plan.sign, (plan_address, address_of(box), x,
                     items, d1 - d0, h1 - h0, w1 - w0, channels))  # fmt: skip

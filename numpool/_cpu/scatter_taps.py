@@ -148,3 +148,41 @@ def make_add_each(computed):
             )  # fmt: skip
 
     return add_each
+
+
+def make_add_places(computed, far):
+    """Add places: the gradients of a line to a box, by the displacements that `locate` gives.
+
+    Large windows often have the tap of the window before: its sum stays in a register, where it
+    would otherwise be stored and loaded from one addition to the next.
+    """
+    number, integer = (types.int64, types.int64) if far else (types.float32, types.int32)
+    itemsize = integer.bitwidth // 8
+
+    def add_places(
+        plan_address, box_address, box_size, numbers, line, size, run, line_start, indices
+    ):
+        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
+        box = array_at(box_address, box_size, computed)
+        gradients = array_at(line, size, computed)
+        bases = array_at(plan.bases, size, types.int64)
+        displacements = array_at(numbers, size, number)
+        places = array_at(numbers + itemsize * plan.line_size, size, integer)
+        for i in range(size):
+            displacement = displacements[i]
+            place = integer(line_start + bases[i] + types.int64(displacement))
+            places[i] = place if displacement >= 0 else integer(-1)
+        kept = types.int64(-1)
+        total = computed(0)
+        for i in range(size):
+            place = types.int64(places[i])
+            if place >= 0:
+                if place != kept:
+                    if kept >= 0:
+                        box[kept] = total
+                    kept, total = place, box[place]
+                total += gradients[i]
+        if kept >= 0:
+            box[kept] = total
+
+    return add_places
