@@ -27,6 +27,7 @@ from numpool._cpu import (
     rows,
     scatter,
     scatter_channels,
+    scatter_each,
     scatter_lines,
     scatter_taps,
     spread,
@@ -118,9 +119,9 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "load_line": (lambda d, w: scatter_lines.make_load(d, _computed(w)), scatter_lines.LOAD),
     "sign_box": (lambda d, w: scatter_lines.make_sign(d, _computed(w)), scatter_lines.BOX),
     "add_taps": (lambda w: scatter_taps.make_add_taps(_computed(w)), scatter_taps.ADD_TAPS),
-    "add_each": (lambda w: scatter_taps.make_add_each(_computed(w)), scatter_taps.ADD_TAPS),
+    "add_each": (lambda w: scatter_each.make_add_each(_computed(w)), scatter_taps.ADD_TAPS),
     "add_places": (
-        lambda w, far: scatter_taps.make_add_places(_computed(w), far),
+        lambda w, far: scatter_each.make_add_places(_computed(w), far),
         scatter_taps.ADD_TAPS,
     ),
     "add_channels": (

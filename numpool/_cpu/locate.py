@@ -19,9 +19,8 @@ LOCATE = types.void(*[types.int64] * 14)
 # Displacements of gradients that are none of the box's, of windows without data, and of wrong
 # indices: so low that no sum of displacements lifts one to the next.
 _ELSEWHERE = -(2**56)
-NOWHERE = -(2**59)
+_NOWHERE = -(2**59)
 _WRONG = -(2**62)
-_OUTSIDE = 2**40
 # The number of what is no tap of the box.
 NO_TAP = 255
 # Bounds are cut to what float32 holds exactly, and no small number reaches.
@@ -56,21 +55,27 @@ def limits_of(limits, which):
     return own[0], own[1], own[2]
 
 
-def make_take_in(dtype, far):
-    """How a line of indices is taken in: as they are, and as numbers that tell how far each is from
-    the index of its window's first tap, behind room for as many.
+def make_locating(dtype, far, take_apart):
+    """A kernel over a line of indices: `take_apart` is given them as numbers that tell how far each
+    is from the index of its window's first tap, NaN for windows without data if not `far`; it
+    returns which of them is wrong, or -1. A wrong index is entered at `found` as (1, index).
+
+    Where a line is no contiguous piece, it is loaded first. There is room for two numbers an index.
     """
     offsets = np.dtype(dtype).kind == "u"
     stored = stored_type(dtype)
     number = types.int64 if far else types.float32
-    nowhere, number_size = number(NOWHERE), number.bitwidth // 8
+    number_size = number.bitwidth // 8
+    nothing = types.float32(np.nan)
     load_line = make_load_line(dtype, inline(lambda value: value))
 
-    @inline
-    def take_in(
-        plan, axes, order, address, loaded, numbers, size, limits, items, depths, rows, columns,
-        channels,
+    def locating(
+        plan_address, address, loaded, numbers, codes, size, limits, masks, found, items, depths,
+        rows, columns, channels,
     ):  # fmt: skip
+        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
+        axes = array_at(plan.axes, 3, AXIS_TYPE)
+        order = array_at(plan.order, 3, types.int64)
         indices = array_at(address if plan.indices.dense else loaded, size, stored)
         if plan.indices.dense == 0:
             load_line(indices, address, plan.indices, items, depths, rows, columns, channels)
@@ -81,19 +86,20 @@ def make_take_in(dtype, far):
             for k in range(plan.ordered):
                 which = order[k]
                 origin += limits_of(limits, which)[0] * axes[which].position_step
+        marker = stored(plan.nowhere)
         for i in range(size):
-            index = types.int64(indices[i])
+            index = indices[i]
             if far:
                 rest[i] = index
             else:
-                # What is out of every range stays so, and apart from the marker.
-                value = min(max(index, -_OUTSIDE), _OUTSIDE)
-                if not offsets:
-                    value -= origins[i] + origin
-                rest[i] = nowhere if index == plan.nowhere else number(value)
-        return indices, rest
+                distance = index if offsets else types.int64(index) - (origins[i] + origin)
+                rest[i] = nothing if index == marker else number(distance)
+        wrong = take_apart(plan, axes, order, rest, numbers, codes, limits, masks, rows)
+        if wrong >= 0:
+            write(found, types.int64(1))
+            write(found + 8, types.int64(indices[wrong]))
 
-    return take_in
+    return locating
 
 
 def make_locate(dtype, far):
@@ -101,17 +107,15 @@ def make_locate(dtype, far):
     for what goes elsewhere. Positions are of signed dtypes, offsets of unsigned ones.
 
     `far`: numbers may be too large for float32, or windows longer than the axis; then positions are
-    taken apart as they are. An index that is no tap of its window that holds data is entered at
-    `found` as (1, index).
+    taken apart as they are.
     """
     offsets = np.dtype(dtype).kind == "u"
     number = types.int64 if far else types.float32
     divide = integer_quotient if far else float_quotient
     bound = integer_bound if far else float_bound
-    elsewhere, nowhere, wrong = number(_ELSEWHERE), number(NOWHERE), number(_WRONG)
-    least, worst = number(NOWHERE // 2), number(_WRONG // 2)
+    elsewhere, nowhere, wrong = number(_ELSEWHERE), number(_NOWHERE), number(_WRONG)
+    least, worst = number(_NOWHERE // 2), number(_WRONG // 2)
     number_size = number.bitwidth // 8
-    take_in = make_take_in(dtype, far)
 
     @inline
     def along(axis, dilated, rest, starts, displacements, start, first, last):
@@ -143,26 +147,17 @@ def make_locate(dtype, far):
             after = before + (tap * tap_step if own else elsewhere)
             displacements[i] = after if good | (before < least) else wrong
 
-    def locate(
-        plan_address, address, loaded, numbers, codes_address, size, limits, _masks, found,
-        items, depths, rows, columns, channels,
-    ):  # fmt: skip
-        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
-        axes = array_at(plan.axes, 3, AXIS_TYPE)
-        order = array_at(plan.order, 3, types.int64)
-        indices, rest = take_in(
-            plan, axes, order, address, loaded, numbers, size, limits, items, depths, rows, columns,
-            channels,
-        )  # fmt: skip
-        displacements = array_at(numbers, size, number)
-        codes = array_at(codes_address, size if plan.numbered else 0, types.uint8)
-        for i in range(size):
-            marked = types.int64(indices[i]) == plan.nowhere
+    @inline
+    def take_apart(plan, axes, order, rest, numbers, codes_address, limits, _masks, _rows):
+        displacements = array_at(numbers, rest.size, number)
+        codes = array_at(codes_address, rest.size if plan.numbered else 0, types.uint8)
+        for i in range(rest.size):
+            marked = rest[i] == plan.nowhere if far else rest[i] != rest[i]
             displacements[i] = nowhere if marked else number(0)
         for k in range(plan.ordered):
             which = order[k]
             axis = axes[which]
-            starts = array_at(plan.starts + number_size * which * plan.line_size, size, number)
+            starts = array_at(plan.starts + number_size * which * plan.line_size, rest.size, number)
             start, first, last = limits_of(limits, which)
             if axis.dilation == 1:
                 along(axis, False, rest, starts, displacements, start, first, last)
@@ -171,13 +166,9 @@ def make_locate(dtype, far):
         for i in range(codes.size):
             code = displacements[i]
             codes[i] = types.uint8(types.int32(code)) if code >= 0 else types.uint8(NO_TAP)
-        count = 0
-        for i in range(size):
-            count += 1 if displacements[i] < worst else 0
-        if count:
-            for i in range(size):
-                if displacements[i] < worst:
-                    write(found, types.int64(1))
-                    write(found + 8, types.int64(indices[i]))
+        found = types.int64(-1)
+        for i in range(rest.size):
+            found = i if displacements[i] < worst else found
+        return found
 
-    return locate
+    return make_locating(dtype, far, take_apart)

@@ -11,9 +11,6 @@ from numpool._cpu.scatter_plan import SCATTER_TYPE
 
 ADD_TAPS = types.void(*[types.int64] * 9)
 
-# Gradients that are added one by one between two prefetches.
-_PART = 256
-
 
 @inline
 def chosen(total, code, wanted, gradient):
@@ -110,79 +107,3 @@ def make_add_taps(computed):
                             )  # fmt: skip
 
     return add_taps
-
-
-@inline
-def add_some(box, start, bases, places, codes, gradients):
-    """Adds gradients one by one."""
-    for i in range(codes.size):
-        place = start + bases[i] + places[codes[i]]
-        if place >= 0:
-            box[place] += gradients[i]
-
-
-def make_add_each(computed):
-    """Add each: the gradients of a line to a box, one by one, by the number of each one's tap.
-
-    As a kernel of its own, which has all registers, it takes 0.7 of the time.
-    """
-
-    def add_each(
-        plan_address, box_address, box_size, codes_address, line, size, run, line_start, indices
-    ):
-        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
-        box = array_at(box_address, box_size, computed)
-        codes = array_at(codes_address, size, types.uint8)
-        gradients = array_at(line, size, computed)
-        bases = array_at(plan.bases, size, types.int64)
-        places = array_at(plan.tap_places, 256, types.int64)
-        parts = (size + _PART - 1) // _PART
-        for part in range(parts):
-            fetch_part(indices, size * plan.indices.dense, part, parts)
-            fetch_part(line, size * plan.gradient.dense, part, parts)
-            at = part * _PART
-            count = min(size - at, _PART)
-            add_some(
-                box, line_start, piece(bases, at, count), places, piece(codes, at, count),
-                piece(gradients, at, count),
-            )  # fmt: skip
-
-    return add_each
-
-
-def make_add_places(computed, far):
-    """Add places: the gradients of a line to a box, by the displacements that `locate` gives.
-
-    Large windows often have the tap of the window before: its sum stays in a register, where it
-    would otherwise be stored and loaded from one addition to the next.
-    """
-    number, integer = (types.int64, types.int64) if far else (types.float32, types.int32)
-    itemsize = integer.bitwidth // 8
-
-    def add_places(
-        plan_address, box_address, box_size, numbers, line, size, run, line_start, indices
-    ):
-        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
-        box = array_at(box_address, box_size, computed)
-        gradients = array_at(line, size, computed)
-        bases = array_at(plan.bases, size, types.int64)
-        displacements = array_at(numbers, size, number)
-        places = array_at(numbers + itemsize * plan.line_size, size, integer)
-        for i in range(size):
-            displacement = displacements[i]
-            place = integer(line_start + bases[i] + types.int64(displacement))
-            places[i] = place if displacement >= 0 else integer(-1)
-        kept = types.int64(-1)
-        total = computed(0)
-        for i in range(size):
-            place = types.int64(places[i])
-            if place >= 0:
-                if place != kept:
-                    if kept >= 0:
-                        box[kept] = total
-                    kept, total = place, box[place]
-                total += gradients[i]
-        if kept >= 0:
-            box[kept] = total
-
-    return add_places

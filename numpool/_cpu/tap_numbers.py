@@ -5,23 +5,18 @@ masks in place of bounds.
 import numpy as np
 from numba import types
 
-from numpool._cpu.locate import NO_TAP, NOWHERE, float_quotient, make_take_in
-from numpool._cpu.memory import array_at, has_bit, inline, piece, write
+from numpool._cpu.locate import NO_TAP, float_quotient, make_locating
+from numpool._cpu.memory import array_at, has_bit, inline, piece
 from numpool._cpu.scatter_masks import MOST_TAPS, masks_along
-from numpool._cpu.scatter_plan import AXIS_TYPE, SCATTER_TYPE
 
 # The number of what is no tap that holds data.
 _WRONG_TAP = 254
 
 
 def make_number_taps(dtype):
-    """Number taps: a line of indices to the numbers of taps in the box. For its signature and its
-    arguments, see `make_locate`.
-    """
+    """Number taps: a line of indices to the numbers of taps in the box."""
     offsets = np.dtype(dtype).kind == "u"
     number = types.float32
-    least = number(NOWHERE // 2)
-    take_in = make_take_in(dtype, False)
 
     @inline
     def number_run(codes, indices, masks, held, own, axes, order):
@@ -53,26 +48,17 @@ def make_number_taps(dtype):
             good = has_bit(masks[i] & held, bit)
             none = types.uint32(NO_TAP) if good else types.uint32(_WRONG_TAP)
             codes[i] = types.uint8(bit if has_bit(masks[i] & own, bit) else none)
-            wrong_found |= (index >= least) & (not good)
+            wrong_found |= (index == index) & (not good)
         return wrong_found
 
-    def number_taps(
-        plan_address, address, loaded, numbers, codes_address, size, limits, mask_start, found,
-        items, depths, rows, columns, channels,
-    ):  # fmt: skip
-        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
-        axes = array_at(plan.axes, 3, AXIS_TYPE)
-        order = array_at(plan.order, 3, types.int64)
-        indices, rest = take_in(
-            plan, axes, order, address, loaded, numbers, size, limits, items, depths, rows, columns,
-            channels,
-        )  # fmt: skip
-        codes = array_at(codes_address, size, types.uint8)
-        masks = array_at(mask_start, size, types.uint32)
+    @inline
+    def take_apart(plan, axes, order, rest, _numbers, codes_address, limits, mask_start, rows):
+        codes = array_at(codes_address, rest.size, types.uint8)
+        masks = array_at(mask_start, rest.size, types.uint32)
         line_limits = array_at(limits, 9, types.int64)
         wrong_found = False
         # Rows with the same bits are one run.
-        windows, first = size // rows, types.int64(0)
+        windows, first = rest.size // rows, types.int64(0)
         held = own = types.uint32(0)
         deep, own_deep = masks_along(plan, axes, line_limits, 0, 0)
         for row in range(rows + 1):
@@ -87,9 +73,9 @@ def make_number_taps(dtype):
                 )  # fmt: skip
             first, held, own = row, here, own_here
         if wrong_found:
-            for i in range(size):
-                if codes[i] == _WRONG_TAP and rest[i] >= least:
-                    write(found, types.int64(1))
-                    write(found + 8, types.int64(indices[i]))
+            for i in range(rest.size):
+                if codes[i] == _WRONG_TAP and rest[i] == rest[i]:
+                    return i
+        return types.int64(-1)
 
-    return number_taps
+    return make_locating(dtype, False, take_apart)
