@@ -11,8 +11,8 @@ _PLANES = (
     "arrays have channels last, is spared; or their rows, too short for vectors, are walked singly"
 )
 _PAIRS = (
-    "arg-max: positions of 64 bits into new memory, and where windows overlap accumulators of 64 "
-    "bits with the tap; small planes are transposed and back; offsets take less"
+    "arg-max: positions of 64 bits into new memory; rows are laid out as integers first; small "
+    "planes are transposed and back; offsets take less"
 )
 _GATHER = "backward: gradients are laid out, windowed, spread: passes over the first-level cache"
 _CALL = "a small call: checks, plan and launch of a backward pass take 4 to 8 us"
@@ -21,7 +21,21 @@ _SQUARES = "squares and roots: a pass more before the windows, and two after the
 _SEGMENTS = "windows side by side: halved by shuffles; the peers read them in one pass"
 _WINDOWS = "large windows: five to seven passes over a tile in the second-level cache"
 
+_MAGNITUDES = (
+    "magnitudes are taken on one thread, a tenth to a fifth of all; then the arg-max is found and "
+    "signs are taken: two passes more than in a backward pass of max"
+)
+_APART = (
+    "peers have a contiguous copy made beforehand; numpool reads the array as it lies, twice the "
+    "bytes where every second column is left out"
+)
+_SWAPPED = "a copy in the machine's byte order is made first, by one thread; peers are given one"
+
 LOSSES: list[tuple[str, str]] = [
+    (r"byte-swapped", _SWAPPED),
+    (r"every second column|negative strides", _APART),
+    (r"Linf backward", _MAGNITUDES),
+    (r"max backward from indices .*57x57", "8 bytes an index; from offsets it takes half"),
     (r"^small: .*backward", _CALL),
     (r"^small: avg 28x28", "OpenCV's resize is a bare C call of 1 us"),
     (r"^not in the list: .*(backward).*(64x64|28x28)", _CALL),
@@ -40,6 +54,7 @@ LOSSES: list[tuple[str, str]] = [
     ),
 ]
 FAR_FROM_FLOOR: list[tuple[str, str]] = [
+    (r"byte-swapped", _SWAPPED),
     (r"^small", "a call of 3 us, of which the kernel is 0.5 us"),
     (r"backward", _GATHER),
     (r"with (indices|offsets)", _PAIRS),
