@@ -203,12 +203,16 @@ class _Builder:
         return True
 
     def _is_direct(self) -> bool:
-        """Whether sums are taken in `out` itself: where it is dense."""
+        """Whether sums are taken in `out` itself: where it is dense, and a box one piece of it.
+        Sums between the pieces would be read and written back while other tasks add to them.
+        """
         out = self.operands.out
         if self.computed != out or self.cut.block_channels < self.channels:
             return False
-        _depths, rows, columns = self.cut.box
-        if rows > 1 and columns < self.axes[2].length:  # rows in pieces
+        depths, rows, columns = self.cut.box
+        if rows > 1 and columns < self.axes[2].length:
+            return False
+        if depths > 1 and (rows, columns) != tuple(a.length for a in self.axes[1:]):
             return False
         expected = out.itemsize
         for dimension in reversed(self.dimensions[1:]):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from numpool import max_pool_backward, output_shape
+from numpool import _calls, _scatter_plans, max_pool_backward, output_shape
 
 # shape, window axes, kernel_size, stride, padding, dilation
 SCATTERS = [
@@ -208,3 +208,28 @@ def test_a_repeated_call_checks_its_indices():
     for _ in range(2):
         with pytest.raises(ValueError, match="got 4"):
             max_pool_backward(gradient, x, 2, indices=indices)
+
+
+@pytest.mark.parametrize(("shape", "axes", "kernel", "stride", "padding", "dilation"), SCATTERS)
+def test_what_is_summed_in_the_result_itself_is_one_piece(
+    shape, axes, kernel, stride, padding, dilation, monkeypatch
+):
+    """Sums between pieces would be read and written back while other tasks add to them."""
+    builders = []
+    is_direct = _scatter_plans._Builder._is_direct
+    monkeypatch.setattr(
+        _scatter_plans._Builder, "_is_direct", lambda b: builders.append(b) or is_direct(b)
+    )
+    _scatter_plans.scatter_plan.cache_clear()
+    _calls._calls.clear()
+    geometry = {"stride": stride, "padding": padding, "dilation": dilation, "axis": axes}
+    gradient, positions, _, _ = indices_of(shape, axes, kernel, stride, padding, dilation)
+    x = np.zeros(shape, np.float32)
+    gradient = gradient.astype(np.float32)
+    max_pool_backward(gradient, x, kernel, **geometry, indices=positions)
+    (builder,) = builders
+    if builder.direct:
+        sides = (builder.cut.group, *builder.cut.box, builder.cut.block_channels)
+        lengths = [d.window.length for d in builder.dimensions]
+        numbers = np.arange(np.prod(lengths)).reshape(lengths)[tuple(map(slice, sides))]
+        assert numbers.max() - numbers.min() + 1 == numbers.size

@@ -91,7 +91,8 @@ def compare_numbers_of_threads(name):
     shares = []
     for label, function in every_pass(*SHAPES[name]):
         results = []
-        for threads in (1, 2, 4, 3, 4):
+        # Tasks that add to the same memory are not at odds every time.
+        for threads in (1, *(2, 4, 3, 4) * (10 if "backward" in label else 1)):
             numba.set_num_threads(threads)
             results.append(bits(function()))
         assert all(r == results[0] for r in results), label

@@ -195,6 +195,7 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
         for dtype in dtypes:
             rule = _rules.FORWARD[operator](np.dtype(dtype), windows, *options[operator])
             kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
+            kernels["take", np.dtype(dtype).itemsize] = None
     return list(kernels)
 
 
