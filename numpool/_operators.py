@@ -219,8 +219,8 @@ def toward(g, x):
 
     In g's type, which a product with a sign would widen.
     """
-    mirrored = -g if x < 0.0 else g
-    return mirrored if (x < 0.0) | (x > 0.0) else x - x  # of NaN, it is NaN
+    # Of NaN, it is NaN.
+    return g if x > 0.0 else (-g if x < 0.0 else x - x)
 
 
 def sign(x):
