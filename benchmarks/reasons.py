@@ -29,7 +29,7 @@ _APART = (
     "peers have a contiguous copy made beforehand; numpool reads the array as it lies, twice the "
     "bytes where every second column is left out"
 )
-_SWAPPED = "a copy in the machine's byte order is made first, by one thread; peers are given one"
+_SWAPPED = "rows are brought into the machine's byte order first; peers are given a copy in it"
 
 LOSSES: list[tuple[str, str]] = [
     (r"byte-swapped", _SWAPPED),

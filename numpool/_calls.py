@@ -23,7 +23,15 @@ from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
 from numpool._tap_plans import are_columns, are_runs, taps_plan
-from numpool._views import FLOATS, INTEGERS, View, as_array, as_output, overlap
+from numpool._views import (
+    FLOATS,
+    INTEGERS,
+    View,
+    as_any_order,
+    as_array,
+    as_output,
+    overlap,
+)
 from numpool._windows import Windows, windows_of
 
 _KEPT_CALLS = 512
@@ -188,11 +196,11 @@ def pool(
     if call is None:
         if on_device(x):
             return _gpu().pool(operator, x, rank, arguments, options, out)
-        array = as_array("x", x)
+        array = as_any_order("x", x)
         if array is not x:
             return pool(operator, array, rank, arguments, options, out)
         windows = windows_of(x.shape, rank, *arguments)
-        rule = _rules.FORWARD[operator](x.dtype, windows, *options)
+        rule = _rules.FORWARD[operator](x.dtype.newbyteorder("="), windows, *options)
         results = Results(windows.shape, rule.dtype, rule.indices)
         if (
             rule.indices is not None
@@ -247,26 +255,26 @@ def _forward_plan(
     if 0 in windows.shape:
         return None
     positions = indices is not None and indices.dtype.kind == "i"
+    rows = rule.rows._replace(swapped=not x.dtype.isnative)
 
     def make(view: View, tasks: int) -> Plan:
         codes = None
         if indices is not None:
             offsets = indices.dtype.kind == "u"
-            if rule.rows.taps is not None:
-                by_taps = taps_plan(view, windows, rule.rows.taps, offsets, tasks)
-                if by_taps is not None:
-                    return by_taps
+            by_taps = taps_plan(view, windows, rows, offsets, tasks)
+            if by_taps is not None:
+                return by_taps
             codes = index_codes(view, windows, offsets)
-        walk = (rule.computed, view, rule.rows, rule.divisor, rule.numbers)
+        walk = (rule.computed, view, rows, rule.divisor, rule.numbers)
         separate = in_two_passes(*walk, codes) if tasks > 1 else None
         return separate or walk_plan(*walk, codes=codes, tasks=tasks)
 
     operands = (x, None, values, indices)
-    plain = x.dtype == rule.computed
+    plain = x.dtype.newbyteorder("=") == rule.computed
 
     def as_they_are(view: View) -> bool:
         # Whole planes 7 x 7 take half the time so, but for an arg-max.
-        if rule.rows.taps:
+        if rows.taps:
             return are_columns(view, x.dtype.name) or are_runs(view, x.itemsize, 128)
         return plain and are_runs(view, x.itemsize, 32)
 
@@ -291,16 +299,18 @@ class _Backward(NamedTuple):
 
 
 def _backward_arrays(
-    grad_output: Any, x: Any, rank: int | None, arguments: tuple, out: Any
+    grad_output: Any, x: Any, rank: int | None, arguments: tuple, out: Any, reads_x: bool
 ) -> _Backward:
-    x = as_array("x", x, FLOATS)
+    """`reads_x`: whether more of x than its shape, dtype and memory order is needed."""
+    x = (as_array if reads_x else as_any_order)("x", x, FLOATS)
     windows = windows_of(x.shape, rank, *arguments)
     gradient = _of_shape("grad_output", as_array("grad_output", grad_output, FLOATS), windows)
+    dtype = x.dtype.newbyteorder("=")
     if out is None:
-        out = _empty_like(x, x.shape, x.dtype)
+        out = _empty_like(x, x.shape, dtype)
     else:
-        out = as_output("out", out, x.shape, x.dtype)
-        gradient, x = _apart(gradient, out), _apart(x, out)
+        out = as_output("out", out, x.shape, dtype)
+        gradient, x = _apart(gradient, out), _apart(x, out) if reads_x else x
     return _Backward(gradient, x, windows, out)
 
 
@@ -330,14 +340,17 @@ def _gather(
     key = _key(make_plan, given, *(sources if out is None else (*sources, out)))
     call = _kept(key, given)
     if call is None or (out is not None and any(overlap(a, out) for a in sources)):
-        gradient, array, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
+        reads_x = y is not None
+        gradient, array, windows, result = _backward_arrays(
+            grad_output, x, rank, arguments, out, reads_x
+        )
         norms = y
         if y is not None:
             norms = _apart(_of_shape("y", as_array("y", y, FLOATS), windows), result)
         if gradient is not grad_output or array is not x or norms is not y:
             return _gather(make_plan, gradient, norms, array, rank, arguments, options, out)
         plan = make_plan(windows, gradient, y, x, result, *options)
-        call = Call(given, plan, Results(x.shape, x.dtype, None))
+        call = Call(given, plan, Results(x.shape, result.dtype, None))
         _keep(key, call)
     elif out is None:
         result, _ = call.results.like(x)
@@ -470,7 +483,9 @@ def max_pool_backward(
     call = _kept(key, given)
     if call is not None:
         return _scatter(call.plan, grad_output, indices, call.results.like(x)[0], check=True)
-    gradient, x, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
+    gradient, x, windows, result = _backward_arrays(
+        grad_output, x, rank, arguments, out, reads_x=False
+    )
     indices = _of_shape("indices", as_array("indices", indices, INTEGERS), windows)
     indices = _apart(indices, result)
     plan = _scatter_plan(gradient, x, windows, indices, result, False)
@@ -483,7 +498,7 @@ def max_pool_backward(
         _check_indices(plan, gradient, indices, None)
         return _scatter(plan, gradient, indices, result)
     if all(map(is_, (gradient, x, indices), arrays)):
-        _keep(key, Call(given, plan, Results(x.shape, x.dtype, None)))
+        _keep(key, Call(given, plan, Results(x.shape, result.dtype, None)))
     return _scatter(plan, gradient, indices, result, check=True)
 
 
@@ -507,13 +522,15 @@ def _to_arg_max(
         result = call.results.like(x)[0]
         indices = indices_of(x, result, "offset")
         return _scatter(call.plan, grad_output, indices, result, x if signed else None)
-    gradient, array, windows, result = _backward_arrays(grad_output, x, rank, arguments, out)
+    gradient, array, windows, result = _backward_arrays(
+        grad_output, x, rank, arguments, out, reads_x=signed
+    )
     # Offsets are less to write and to read.
     small = windows.taps <= _rules.MOST_CODES
     indices = indices_of(array, result, "offset" if small else True)
     plan = _scatter_plan(gradient, array, windows, indices, result, signed)
     if small and gradient is grad_output and array is x:
-        _keep(key, Call(given, plan, Results(array.shape, array.dtype, None)))
+        _keep(key, Call(given, plan, Results(array.shape, result.dtype, None)))
     return _scatter(plan, gradient, indices, result, array if signed else None)
 
 

@@ -50,7 +50,9 @@ def in_two_passes(
     second = walk_plan(
         dtype,
         source,
-        rows._replace(load=("load", dtype.name, dtype.name), source=dtype if plain else None),
+        rows._replace(
+            load=("load", dtype.name, dtype.name), source=dtype if plain else None, swapped=False
+        ),
         divisor,
         numbers,
         codes=codes,

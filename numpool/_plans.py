@@ -67,7 +67,7 @@ class Rows(NamedTuple):
     `load` is None where source rows go to the line kernel as they are, `store` where results are
     lines as they are. `source` is the dtype of rows that the line kernel takes, if any. `pairs`:
     accumulators are pairs of a value and a code. `taps`: the dtypes of values and indices that can
-    be compared tap by tap: see _tap_plans.py.
+    be compared tap by tap: see _tap_plans.py. `swapped`: source rows are in the other byte order.
     """
 
     load: tuple | None
@@ -76,6 +76,7 @@ class Rows(NamedTuple):
     source: np.dtype | None = None
     pairs: bool = False
     taps: tuple[str, str] | None = None
+    swapped: bool = False
 
 
 def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
@@ -152,14 +153,6 @@ class Builder:
         if divisor.override is not None:
             self.record["column_window"]["divisor"] = divisor.override
 
-    def take(self, view: View, itemsize: int) -> None:
-        """Have columns of the source that stand apart, or backwards, taken as vectors."""
-        step, columns = view.columns.strides[0], view.columns.window.length
-        apart, rest = divmod(step, itemsize)
-        few = columns * itemsize <= VECTOR_BYTES or view.channels.window.length > 1
-        if not few and rest == 0 and apart not in (0, 1) and abs(apart) <= FARTHEST:
-            self.set(take=library.address("take", itemsize))
-
     def finished(self, kernel: tuple, rows: Rows, tasks: int, work: int) -> Plan:
         for name in ("load", "store", "lines"):
             function = getattr(rows, name)
@@ -178,6 +171,20 @@ class Builder:
             tasks,
             tasks > 1 and work >= PARALLEL_BYTES,
         )
+
+
+def take_of(view: View, itemsize: int, swapped: bool) -> int:
+    """The address of what takes elements of the source that are `swapped`, or whose columns stand
+    apart, or backwards, so that vectors of them are shuffled; 0 for others.
+    """
+    if swapped:
+        return library.address("take_swapped", itemsize)
+    apart, rest = divmod(view.columns.strides[0], itemsize)
+    few = view.columns.window.length * itemsize <= VECTOR_BYTES
+    single = view.channels.window.length == 1
+    if single and not few and rest == 0 and apart not in (0, 1) and abs(apart) <= FARTHEST:
+        return library.address("take", itemsize)
+    return 0
 
 
 def items_of(view: View) -> int:
@@ -289,7 +296,7 @@ def walk_plan(
     if depth_done:
         depth = no_windows(depth.outputs)
     channels = view.channels.window.length
-    loaded = rows.source is None or not _dense(view, 0, rows.source)
+    loaded = rows.source is None or rows.swapped or not _dense(view, 0, rows.source)
     converted = loaded or rows.load != ("load", dtype.name, dtype.name)
     items = items_of(view)
     cut = cut_walk(
@@ -356,5 +363,6 @@ def walk_plan(
     # To read four elements takes about as long as to make one.
     work = max(outputs * taps, inputs // 4) * items * channels * dtype.itemsize
     if rows.load is not None and rows.load[0] in _TAKING:
-        builder.take(view, np.dtype(rows.load[1]).itemsize)
+        itemsize = np.dtype(rows.load[1]).itemsize
+        builder.set(take=take_of(view, itemsize, rows.swapped))
     return builder.finished((cut.walk,), rows, count, work)

@@ -10,17 +10,18 @@ import numpy as np
 
 from numpool._cpu import arg_columns, arg_runs, arg_taps
 from numpool._cut import LINE_BYTES, TASKS, most_taps
-from numpool._plans import AXES, Builder, Codes, Plan, index_codes, items_of
+from numpool._plans import AXES, Builder, Codes, Plan, Rows, index_codes, items_of, take_of
 from numpool._views import View
 from numpool._windows import Axis, Windows
 
 # As many channels make up for taps that windows share, which are combined once otherwise; so many
 # taps in any case, or where lines of packed values would not fit the cache: 1.5 to 9 times as fast.
 _MANY_CHANNELS = 64
-# As many lie long enough in one piece that columns may be walked along the rows: 1.3 to 1.6 times.
-_CHANNELS_OUT_OF_ORDER = 256
 _FEW_TAPS, _FEW_TAPS_OF_LONG_LINES = 12, 256
 _PACKED_BYTES = 8
+# As many channels lie long enough in one piece that columns may be walked along the rows: 1.3 to
+# 1.6 times.
+_CHANNELS_OUT_OF_ORDER = 256
 # So many taps for each place that windows go ahead are compared in less time than lines take whose
 # values are packed; twice as many of 64 bits, which cannot be: 1.2 to 2.3 times as fast.
 _COLUMN_TAPS = 16
@@ -30,11 +31,17 @@ _BAND_ROWS = 8
 
 
 def taps_plan(
-    view: View, windows: Windows, dtypes: tuple[str, str], offsets: bool, tasks: int = TASKS
+    view: View, windows: Windows, rows: Rows, offsets: bool, tasks: int = TASKS
 ) -> Plan | None:
-    """The plan of such a walk over values and indices of two `dtypes`; None where it is no gain."""
+    """The plan of such a walk; None where it is no gain."""
+    dtypes = rows.taps
+    if dtypes is None:
+        return None
     if are_columns(view, dtypes[0]):
-        return _columns_plan(view, dtypes, index_codes(view, windows, offsets), tasks)
+        codes = index_codes(view, windows, offsets)
+        return _columns_plan(view, dtypes, codes, tasks, rows.swapped)
+    if rows.swapped:
+        return None
     if _are_of_many_channels(view, *dtypes):
         walk, view = "argmax_by_taps", _in_order(view)
     elif are_runs(view, np.dtype(dtypes[0]).itemsize, arg_runs.LANES):
@@ -140,14 +147,14 @@ def _plan(
     builder.codes(codes)
     items, channels = items_of(view), view.channels.window.length
     builder.set(items=items, channels=channels, blocks=1, **cut)
-    if walk[0] == "argmax_by_columns":
-        builder.take(view, np.dtype(walk[1]).itemsize)
     outputs = items * channels * math.prod(axis.outputs for axis in axes)
     work = outputs * math.prod(map(most_taps, axes)) * 4
     return builder.plan(walk, items * axes[0].outputs * cut["bands"] * cut["tiles"], work)
 
 
-def _columns_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int) -> Plan:
+def _columns_plan(
+    view: View, dtypes: tuple[str, str], codes: Codes, tasks: int, swapped: bool
+) -> Plan:
     axes = depth, row, column = _axes(view)
     itemsize, lanes, stride = np.dtype(dtypes[0]).itemsize, arg_columns.LANES, column.stride
     tiles, tile_columns = _parts(
@@ -174,5 +181,7 @@ def _columns_plan(view: View, dtypes: tuple[str, str], codes: Codes, tasks: int)
         "bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns,
         "batch_rows": rows, "pitch": pitch, "laid_size": rows * row_size,
         "loaded_size": vectors * lanes * stride, "level_size": most_taps(row) * column.kernel,
+        "source_lines": view.columns.strides[0] == itemsize and not swapped,
+        "take": take_of(view, itemsize, swapped),
     }  # fmt: skip
     return _plan(("argmax_by_columns", *dtypes), view, axes, codes, cut)

@@ -188,6 +188,12 @@ def is_supported(dtype: np.dtype, kinds: str) -> bool:
 
 def as_array(name: str, value: Any, kinds: str = REAL) -> np.ndarray:
     """`value` as a native, aligned array of one of the dtypes `kinds`; copied only if it is not."""
+    array = as_any_order(name, value, kinds)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def as_any_order(name: str, value: Any, kinds: str = REAL) -> np.ndarray:
+    """`value` as an aligned array of one of the dtypes `kinds`, in either byte order."""
     if not isinstance(value, np.ndarray):
         if on_device(value):
             raise TypeError(
@@ -209,8 +215,6 @@ def as_array(name: str, value: Any, kinds: str = REAL) -> np.ndarray:
         raise TypeError(f"{name} must have dtype {ALLOWED[kinds]}, got {value.dtype}")
     if not plain:
         value = value.view(np.ndarray)
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
     if not _addressable(value):
         value = value.copy(order="K")
     return value

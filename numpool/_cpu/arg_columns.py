@@ -214,14 +214,14 @@ def make_walk_arg_columns(dtype, index_dtype):
     @function
     def lay_row(plan, source, size, target, lead, rest):
         """Lay out `size` elements of a row; by way of `rest`, which ends with what no comparison
-        prefers, if they are not dense or too few.
+        prefers, if they cannot be read as they lie or are too few.
         """
         stride = plan.column.stride
         block, pitch = LANES * stride, plan.pitch * itemsize
         most = lead // stride + 1 + (size + block - 1) // block * LANES
         if CHECKED and most > plan.pitch:
             raise IndexError("a row reaches beyond its pieces")
-        if plan.source.column == itemsize and size >= block:
+        if plan.source_lines and size >= block:
             whole = size // block
             lay_pieces(stride, source, target, lead, pitch, whole)
             # The last ones reach back over some that are done already.

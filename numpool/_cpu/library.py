@@ -131,6 +131,7 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "store_box": (lambda w, d: scatter_lines.make_store(_computed(w), d), scatter_lines.BOX),
     "spread": (lambda w: spread.make_spread(_computed(w)), spread.SIGNATURE),
     "take": (strided.make_take, strided.TAKE),
+    "take_swapped": (strided.make_take_swapped, strided.TAKE),
     "load": (lambda d, w: rows.make_load(d, _computed(w)), rows.SIGNATURE),
     "load_power": (lambda d, w, form: rows.make_load(d, _computed(w), form), rows.SIGNATURE),
     "load_gradient": (lambda d, w: rows.make_load_gradient(d, _computed(w)), rows.SIGNATURE),

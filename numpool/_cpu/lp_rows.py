@@ -6,7 +6,7 @@ import math
 
 from numba import types
 
-from numpool._cpu.memory import array_at, inline, read, write
+from numpool._cpu.memory import ONE, array_at, call, inline, read, stack_bytes, write
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import is_dense, make_store, reader, scalar, stored_type, writer
 from numpool._cpu.taps import place_of, taps_of
@@ -20,19 +20,22 @@ def make_store_root(dtype, out_dtype, computed, form):
     stored = stored_type(dtype)
     convert = reader(dtype, types.float64)
     store = inline(make_store(computed, out_dtype))
-    itemsize = computed.bitwidth // 8
+    itemsize, source_itemsize = computed.bitwidth // 8, stored.bitwidth // 8
 
     @inline
     def is_outside(plan, total):
         return (total < plan.low and total != 0.0) or total > plan.high
 
     @inline
-    def magnitude(plan, source, d, r, w):
+    def magnitude(plan, source, d, r, w, taken):
         address = source + d * plan.source.depth + r * plan.source.row + w * plan.source.column
+        if plan.take:
+            call(plan.take, (address, source_itemsize, ONE, taken))
+            address = taken
         return abs(convert(read(address, stored)))
 
     @inline
-    def norm_of_taps(plan, source, depths, rows, columns):
+    def norm_of_taps(plan, source, depths, rows, columns, taken):
         first_depth, depth_count = depths
         first_row, row_count = rows
         first_column, column_count = columns
@@ -46,6 +49,7 @@ def make_store_root(dtype, out_dtype, computed, form):
                         first_depth + d * plan.depth.dilation,
                         first_row + r * plan.row.dilation,
                         first_column + w * plan.column.dilation,
+                        taken,
                     )
                     largest = scalar.larger(largest, a)
         if not 0.0 < largest < math.inf:
@@ -62,6 +66,7 @@ def make_store_root(dtype, out_dtype, computed, form):
                         first_depth + d * plan.depth.dilation,
                         first_row + r * plan.row.dilation,
                         first_column + w * plan.column.dilation,
+                        taken,
                     )
                     term = scalar.ratio_power(a, largest, plan.p, 0.0) - lost
                     larger_total = total + term
@@ -76,6 +81,7 @@ def make_store_root(dtype, out_dtype, computed, form):
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         inverse, correction = plan.inverse, plan.correction
+        taken = stack_bytes(source_itemsize)
         size = columns * channels
         for r in range(rows):
             results = array_at(line + r * pitch * itemsize, size, computed)
@@ -93,7 +99,7 @@ def make_store_root(dtype, out_dtype, computed, form):
                         total = results[w * channels + c]
                         if is_outside(plan, total):
                             start = source + c * plan.source.channel
-                            result = norm_of_taps(plan, start, *taps, column_taps)
+                            result = norm_of_taps(plan, start, *taps, column_taps, taken)
                         else:
                             result = scalar.finish_lp(raised(total, inverse, correction))
                         results[w * channels + c] = result

@@ -56,8 +56,8 @@ PLAN = np.dtype(
     + [(axis, AXIS) for axis in _AXES]
     + [(f"{axis}_window", WINDOW) for axis in _AXES]
     # Addresses of the line kernel, of the row functions, 0 where rows are used as they are, of what
-    # spreads windows over columns, and of what takes columns of the source that stand apart, if
-    # they do: see lines.py, rows.py, spread.py and strided.py.
+    # spreads windows over columns, and of what takes elements of the source that cannot be read as
+    # they lie: see lines.py, rows.py, spread.py and strided.py.
     + integers("lines", "load", "store", "spread", "take")
     # Items are counted over the batch axes: address of a table of (size, stride of each operand),
     # and its length.

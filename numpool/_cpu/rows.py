@@ -13,7 +13,17 @@ from numba import types
 
 from numpool import _operators
 from numpool._cpu import halves
-from numpool._cpu.memory import array_at, call, fused, inline, piece, read, stack_bytes, write
+from numpool._cpu.memory import (
+    ONE,
+    array_at,
+    call,
+    fused,
+    inline,
+    piece,
+    read,
+    stack_bytes,
+    write,
+)
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import divisor_of, divisor_of_row
 
@@ -24,7 +34,7 @@ SIGNATURE = types.void(*[types.int64] * 15)
 
 scalar = _operators.bind(fused)
 
-# Elements that are taken from rows at a time, where they stand apart.
+# Elements that are taken from rows at a time, where they cannot be read as they lie.
 _TAKEN = 256
 
 
@@ -105,6 +115,14 @@ def lifter(dtype, computed, form):
     return lift
 
 
+@inline
+def is_dense(strides, channels, itemsize):
+    """Whether a row of an operand is one contiguous piece."""
+    return (channels == 1 or strides.channel == itemsize) and (
+        strides.column == channels * itemsize
+    )
+
+
 def make_load(dtype, computed, form=None):
     """Load: the elements of rows, as |x| ** p where the `form` of the power is named."""
     convert = reader(dtype, computed)
@@ -141,24 +159,31 @@ def load_of(stored, computed, accumulator, as_it_is=False):
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         p, taken = plan.p, stack_bytes(taken_bytes)
         along, across = plan.source.column, plan.source.channel
-        dense = (channels == 1 or across == itemsize) and along == channels * itemsize
+        dense = is_dense(plan.source, channels, itemsize)
+        # Rows in pieces of elements that are so far apart.
+        pieces, size, apart = columns, channels, across
+        if dense or channels == 1:
+            pieces, size, apart = ONE, columns * channels, itemsize if dense else along
         start = source + depth * plan.source.depth + row * plan.source.row + column * along
         for r in range(rows):
             target = array_at(line + r * pitch * line_itemsize, columns * channels, computed)
             first = start + r * step * plan.source.row
-            if dense:
+            if plan.take and as_it_is:
+                for w in range(pieces):
+                    to = line + (r * pitch + w * size) * line_itemsize
+                    call(plan.take, (first + w * along, apart, size, to))
+            elif plan.take:
+                for w in range(pieces):
+                    for i in range(0, size, _TAKEN):
+                        values = array_at(taken, min(_TAKEN, size - i), stored)
+                        call(plan.take, (first + w * along + i * apart, apart, values.size, taken))
+                        part = piece(target, w * size + i, values.size)
+                        for j in range(part.size):
+                            part[j] = accumulator(values[j], p)
+            elif dense:
                 values = array_at(first, columns * channels, stored)
                 for i in range(target.size):
                     target[i] = accumulator(values[i], p)
-            elif plan.take and as_it_is:
-                call(plan.take, (first, along, columns, line + r * pitch * line_itemsize))
-            elif plan.take:
-                for w in range(0, columns, _TAKEN):
-                    values = array_at(taken, min(_TAKEN, columns - w), stored)
-                    call(plan.take, (first + w * along, along, values.size, taken))
-                    part = piece(target, w, values.size)
-                    for i in range(part.size):
-                        part[i] = accumulator(values[i], p)
             else:
                 for w in range(columns):
                     for c in range(channels):
@@ -166,14 +191,6 @@ def load_of(stored, computed, accumulator, as_it_is=False):
                         target[w * channels + c] = accumulator(value, p)
 
     return load
-
-
-@inline
-def is_dense(strides, channels, itemsize):
-    """Whether a row of an operand is one contiguous piece."""
-    return (channels == 1 or strides.channel == itemsize) and (
-        strides.column == channels * itemsize
-    )
 
 
 @inline
