@@ -83,4 +83,6 @@ def measure(case: Case, peers: Sequence[Peer], rounds: int) -> Measured:
         except Exception as error:  # A library that fails ends its own part only, and is shown.
             failed[peer.name] = f"{peer.name}: {type(error).__name__}: {error}"
     repeats = {name: repeated(call, case.calls) for name, call in calls.items()}
-    return Measured(interleaved(repeats, known, rounds), slow, failed)
+    # A peer may make an array of the input's size on its way to the result.
+    memory = data.written + sum(array.nbytes for array in data.read)
+    return Measured(interleaved(repeats, known, rounds, memory), slow, failed)
