@@ -221,8 +221,9 @@ def _lp(
         if p == math.inf:
             store = ("store", computed.name, result.name)
         elif computed == _FLOAT32:
-            # What a power loses as a subnormal number is then no part of the sum.
-            numbers["low"] = 0.0 if lift == "itself" else windows.taps * 2.0**-123
+            # What a power loses as a subnormal number is then no part of the sum. A float32, since
+            # sums are compared as they are.
+            numbers["low"] = 0.0 if lift == "itself" else 2.0 ** (windows.taps.bit_length() - 123)
             numbers["high"] = 2.0**126
     rows = Rows(("load_power", x.name, computed.name, lift), store, lines, source)
     return Forward(computed, result, None, rows, Divisor(), numbers)

@@ -8,23 +8,30 @@ from numba import types
 
 from numpool._cpu.memory import ONE, array_at, call, inline, read, stack_bytes, write
 from numpool._cpu.plan import PLAN_TYPE
-from numpool._cpu.rows import is_dense, make_store, reader, scalar, stored_type, writer
+from numpool._cpu.rows import is_dense, reader, scalar, store_of, stored_type, writer
 from numpool._cpu.taps import place_of, taps_of
 
 
 def make_store_root(dtype, out_dtype, computed, form):
-    """Store of Lp: the root of each sum, by the `form` of a power. A sum outside [low, high] is
-    taken again, scaled by its largest tap.
+    """Store of Lp: the root of each sum, by the `form` of a power. A norm whose sum is outside
+    [low, high] is taken again, scaled by its largest tap.
     """
     raised = getattr(scalar, form)
     stored = stored_type(dtype)
     convert = reader(dtype, types.float64)
-    store = inline(make_store(computed, out_dtype))
+    written = writer(out_dtype, computed)
     itemsize, source_itemsize = computed.bitwidth // 8, stored.bitwidth // 8
 
     @inline
+    def root_of(total, divisor, inverse, correction):
+        return written(scalar.finish_lp(raised(total, inverse, correction)))
+
+    store = inline(store_of(computed, stored_type(out_dtype), root_of, average=False))
+
+    @inline
     def is_outside(plan, total):
-        return (total < plan.low and total != 0.0) or total > plan.high
+        outside = (total < computed(plan.low)) & (total != computed(0.0))
+        return outside | (total > computed(plan.high))
 
     @inline
     def magnitude(plan, source, d, r, w, taken):
@@ -79,34 +86,30 @@ def make_store_root(dtype, out_dtype, computed, form):
         plan_address, line, pitch, step, source, other, out, extra,
         depth, row, rows, column, columns, channels, distance,
     ):  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        inverse, correction = plan.inverse, plan.correction
-        taken = stack_bytes(source_itemsize)
-        size = columns * channels
-        for r in range(rows):
-            results = array_at(line + r * pitch * itemsize, size, computed)
-            outside = 0
-            for i in range(results.size):
-                outside += is_outside(plan, results[i])
-            if outside == 0:
-                for i in range(results.size):
-                    results[i] = scalar.finish_lp(raised(results[i], inverse, correction))
-            else:
-                taps = (taps_of(plan.depth, depth), taps_of(plan.row, row + r))
-                for w in range(columns):
-                    column_taps = taps_of(plan.column, column + w)
-                    for c in range(channels):
-                        total = results[w * channels + c]
-                        if is_outside(plan, total):
-                            start = source + c * plan.source.channel
-                            result = norm_of_taps(plan, start, *taps, column_taps, taken)
-                        else:
-                            result = scalar.finish_lp(raised(total, inverse, correction))
-                        results[w * channels + c] = result
         store(
             plan_address, line, pitch, step, source, other, out, extra,
             depth, row, rows, column, columns, channels, distance,
         )  # fmt: skip
+        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+        size, taken = columns * channels, stack_bytes(source_itemsize)
+        for r in range(rows):
+            totals = array_at(line + r * pitch * itemsize, size, computed)
+            outside = types.int32(0)
+            for i in range(totals.size):
+                outside = types.int32(outside + types.int32(is_outside(plan, totals[i])))
+            if outside == 0:
+                continue
+            this = row + r * step
+            target = out + depth * plan.out.depth + this * plan.out.row
+            taps = (taps_of(plan.depth, depth), taps_of(plan.row, this))
+            for w in range(columns):
+                column_taps = taps_of(plan.column, column + w)
+                for c in range(channels):
+                    if is_outside(plan, totals[w * channels + c]):
+                        start = source + c * plan.source.channel
+                        norm = norm_of_taps(plan, start, *taps, column_taps, taken)
+                        place = (column + w) * plan.out.column + c * plan.out.channel
+                        write(target + place, written(norm))
 
     return store_root
 

@@ -250,37 +250,38 @@ def make_store(computed, dtype, quotient=None):
     """Store: values to rows of `out`, rounded to its dtype. With the numba type `quotient` they are
     divided first, in that type.
     """
-    stored = stored_type(dtype)
+    convert = writer(dtype, computed if quotient is None else quotient)
+    if quotient is None:
+        result_of = inline(lambda value, divisor, p, lost: convert(value))
+    else:
+        result_of = inline(
+            lambda value, divisor, p, lost: convert(quotient(value) / quotient(divisor))
+        )
+    return store_of(computed, stored_type(dtype), result_of, average=quotient is not None)
+
+
+def store_of(computed, stored, result_of, average):
+    """Store: of each accumulator its `result_of(value, divisor, p, lost)`: the divisor of an
+    average, the exponent of a root in two parts.
+    """
     itemsize = stored.bitwidth // 8
     line_itemsize = computed.bitwidth // 8
-    average = quotient is not None
-    convert = writer(dtype, quotient if average else computed)
-    if average:
-
-        @inline
-        def result_of(value, divisor):
-            return convert(quotient(value) / quotient(divisor))
-
-    else:
-
-        @inline
-        def result_of(value, divisor):
-            return convert(value)
 
     @inline
     def store_columns(plan, line, out, first, last, channels, divisor):
+        p, lost = plan.inverse, plan.correction
         along, across = plan.out.column, plan.out.channel
         if is_dense(plan.out, channels, itemsize):
             size = (last - first) * channels
             values = array_at(line + first * channels * line_itemsize, size, computed)
             target = array_at(out + first * along, size, stored)
             for i in range(target.size):
-                target[i] = result_of(values[i], divisor)
+                target[i] = result_of(values[i], divisor, p, lost)
         else:
             for w in range(first, last):
                 for c in range(channels):
                     value = read(line + (w * channels + c) * line_itemsize, computed)
-                    write(out + w * along + c * across, result_of(value, divisor))
+                    write(out + w * along + c * across, result_of(value, divisor, p, lost))
 
     def store(
         plan_address, line, pitch, step, source, other, out, extra,
