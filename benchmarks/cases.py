@@ -307,12 +307,14 @@ OTHER_PLANES = [
     Setting(OTHER, (7, 3, 401, 203), (2, 3, 21, 23), (3, 5), (2, 3), (1, 2)),
     Setting(OTHER, (8, 512, 512, 3), (2, 12, 14, 3), 2, 2, axis=(1, 2)),
     Setting(OTHER, (100_000, 8, 8), (9, 8, 8), 2, 2),
+    Setting(OTHER, (4096, 4096), (9, 11), 4096, 4096),
 ]
 OTHER_VOLUME = Setting(OTHER, (8, 65, 127, 129), (2, 7, 9, 8), (2, 3, 2), (2, 3, 2))
 OTHER_SIGNALS = [
     Setting(OTHER, (200_000, 64), (40, 5), 5, 1, axis=(0,)),
     Setting(OTHER, (16_000_000,), (60,), 3, 1),
     Setting(OTHER, (16_000_000,), (2100,), 1001, 1),
+    Setting(OTHER, (16_000_000,), (40_000,), 20_000, 20_000),
 ]
 
 CASES: list[Case] = [

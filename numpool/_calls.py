@@ -18,7 +18,7 @@ import numpy as np
 from numpool import _rules
 from numpool._cpu import launch
 from numpool._cuda.libraries import on_device
-from numpool._passes import in_two_passes
+from numpool._passes import in_pieces, in_two_passes
 from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
@@ -266,11 +266,14 @@ def _forward_plan(
                 return by_taps
             codes = index_codes(view, windows, offsets)
         walk = (rule.computed, view, rows, rule.divisor, rule.numbers)
-        separate = in_two_passes(*walk, codes) if tasks > 1 else None
+        separate = in_two_passes(*walk, codes) or in_pieces(*walk, codes) if tasks > 1 else None
         return separate or walk_plan(*walk, codes=codes, tasks=tasks)
 
     operands = (x, None, values, indices)
     plain = x.dtype.newbyteorder("=") == rule.computed
+    # An arg-max finds those of any type that lie in the machine's byte order.
+    as_accumulators = plain and rows.load is not None and rows.load[0] == "load"
+    runs = not rows.swapped and (rows.taps is not None or as_accumulators)
 
     def as_they_are(view: View) -> bool:
         # Whole planes 7 x 7 take half the time so, but for an arg-max.
@@ -279,7 +282,7 @@ def _forward_plan(
         return plain and are_runs(view, x.itemsize, 32)
 
     return planned(
-        windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain,
+        windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain, runs=runs,
         as_they_are=as_they_are, make=make,
     )  # fmt: skip
 
@@ -382,8 +385,8 @@ def _gather_plan(
         return are_runs(view, itemsize, 1)
 
     return planned(
-        windows, shape, operands, lead=2, keep_axes=False, plain=False, as_they_are=as_they_are,
-        make=make,
+        windows, shape, operands, lead=2, keep_axes=False, plain=False, runs=False,
+        as_they_are=as_they_are, make=make,
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ LINE_BYTES = 32768
 # windows stand side by side: 1.8 times on cubes of 160 taps.
 _WIDE_LINE_BYTES, _WIDE = 8192, 8
 _SIDE_BY_SIDE = 8
+# Windows that are folded one by one hold as many elements in a tile, at least one of them.
+_WINDOWS = 1 << 16
 # Lines that are laid out at a time.
 _BATCH_BYTES = 32768
 # A tile over whose rows windows slide fits the second-level cache; its rows start at cache lines.
@@ -101,7 +103,7 @@ def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, in
         tile = max((limit // block - reach) // stride + 1, 4 * reach // stride, 1)
     else:
         block = min(channels, 256)
-        tile = max(limit // block, 1)
+        tile = max(min(limit // block, _WINDOWS // (reach * block)), 1)
     tiles = -(-outputs // tile)
     return slide, -(-outputs // tiles), block
 

@@ -32,15 +32,17 @@ def planned(
     lead: int,
     keep_axes: bool,
     plain: bool,
+    runs: bool,
     as_they_are: Callable[[View], bool],
     make: Callable[[View, int], Plan],
 ) -> Plan:
     """The plan of a walk over `operands`, made by `make(view, tasks)`: as they are, or block by
-    block where they are many small planes. `plain`: elements are accumulators as they are;
-    `as_they_are`: whether those of a view, its axes joined, are no gain as channels.
+    block where they are many small planes. `plain`: elements are accumulators as they are; `runs`
+    as `canonical` has it; `as_they_are`: whether those of a view, its axes joined, are no gain as
+    channels.
     """
     strides = [None if a is None else a.strides for a in operands]
-    joined = canonical(windows, shape, strides, lead, keep_axes)
+    joined = canonical(windows, shape, strides, lead, keep_axes, runs=runs)
     view = canonical(windows, shape, strides, lead, keep_axes, join=False)
     block = 0 if as_they_are(joined) else _block(view, operands, lead, plain)
     if block == 0:

@@ -54,7 +54,7 @@ def no_windows(size: int) -> Axis:
     return Axis(size, 1, 1, 1, 0, 0, size)
 
 
-def _tiles_exactly(window: Axis) -> bool:
+def tiles_exactly(window: Axis) -> bool:
     """Whether windows stand side by side and cover all of their axis, and nothing else."""
     return (
         window.kernel == window.stride
@@ -64,7 +64,7 @@ def _tiles_exactly(window: Axis) -> bool:
     )
 
 
-def _covers(window: Axis) -> bool:
+def covers(window: Axis) -> bool:
     """Whether an axis has one window, of just its elements."""
     return (
         window.outputs == 1
@@ -109,12 +109,14 @@ def canonical(
     lead: int,
     keep_axes: bool,
     join: bool = True,
+    runs: bool = False,
 ) -> View:
     """The view of `operands`, given by their strides, of an input of `shape`.
 
     Operand number `lead`, which has the input's shape, says in which order memory is walked.
     `keep_axes`: window axes that change nothing stay window axes, as whatever works with positions
     needs it. `join`: axes may be joined, and batch axes take the places of missing window axes.
+    `runs`: windows of any number of neighbours in memory are combined straight from there.
     """
     count = len(operands)
     window_of = dict(zip(windows.axes, windows.windows, strict=True))
@@ -142,7 +144,7 @@ def canonical(
     nothing = Dimension(no_windows(1), (0,) * count)
     channels = batch.pop() if pooled and inner > 0 else nothing
     if join:
-        _join(pooled, batch, windows.axes, channels.window.length, lead, not keep_axes)
+        _join(pooled, batch, windows.axes, channels.window.length, lead, not keep_axes, runs)
         # A row costs less than a task.
         while len(pooled) < 2 and batch:
             pooled.insert(0, batch.pop())
@@ -159,23 +161,28 @@ def _join(
     channels: int,
     lead: int,
     rows: bool,
+    runs: bool,
 ) -> None:
     """Join axes that are one to the walk: fewer and longer lines. For whole planes 7 x 7 it is
     worth 5 times, for 2 x 2 windows on small planes 1.5 times.
     """
     inputs = slice(0, 2) if lead == 0 else slice(2, 4)
     neighbours = set(itertools.pairwise(axes))
+    outermost_joined = pooled[-1].axis if pooled else None
     while len(pooled) > 1:
         outer, inner = pooled[-2:]
-        n = inner.window.length
+        n, window = inner.window.length, outer.window
         # As whatever counts positions and offsets has it.
-        in_order = (outer.axis, inner.axis) in neighbours
+        in_order = (outer.axis, outermost_joined) in neighbours
         along = zip(outer.strides[inputs], inner.strides[inputs], strict=True)
-        whole = _covers(inner.window) and outer.window.dilation == 1 and n * channels < _JOINED
+        apart = window.outputs == 1 or window.stride >= window.kernel
+        short = n * channels < _JOINED or (runs and channels == 1 and apart)
+        whole = covers(inner.window) and window.dilation == 1 and short
         if not (in_order and whole and all(a == b * n for a, b in along)):
             break
         pooled[-2:] = [_joined_windows(outer, inner, lead)]
-    if rows and pooled and batch and _tiles_exactly(pooled[0].window):
+        outermost_joined = outer.axis
+    if rows and pooled and batch and tiles_exactly(pooled[0].window):
         outermost = pooled[0]
         if continues(batch[-1], outermost, _extents(outermost.window, lead)):
             pooled[0] = _joined_batch(batch.pop(), outermost)

@@ -30,6 +30,9 @@ def fold_columns(plan, plan_address, buffers, tile, row):
         code += first_code(plan.depth, tile.depth, depths[0])
         code += first_code(plan.row, row, rows[0])
     stack = buffers.slid
+    lag = plan.column.dilation * channels
+    row_start = tile.source + tile.depth * plan.depth.stride * plan.source.depth
+    row_start += row * plan.row.stride * plan.source.row
     for j in range(tile.columns):
         first, count = taps_of(plan.column, place_of(plan.column, tile.column + j))
         column_code = 0
@@ -40,19 +43,23 @@ def fold_columns(plan, plan_address, buffers, tile, row):
         while done < count:
             taps = min(plan.fold_columns, count - done)
             data = (taps - 1) * plan.column.dilation + 1
-            piece = Tile(
-                tile.source, tile.other, tile.out, tile.extra, tile.depth, tile.column + j, 1,
-                1, channels, first + done * plan.column.dilation, data, 0,
-            )  # fmt: skip
-            fold_taps(
-                plan, plan_address, buffers, piece, buffers.laid, depths, rows,
-                code + column_code + done * plan.column.code,
-            )  # fmt: skip
-            lag = plan.column.dilation * channels
+            low = first + done * plan.column.dilation
+            line = buffers.laid
+            if plan.source_lines:
+                line = row_start + low * plan.source.column
+            else:
+                piece = Tile(
+                    tile.source, tile.other, tile.out, tile.extra, tile.depth, tile.column + j, 1,
+                    1, channels, low, data, 0,
+                )  # fmt: skip
+                fold_taps(
+                    plan, plan_address, buffers, piece, line, depths, rows,
+                    code + column_code + done * plan.column.code,
+                )  # fmt: skip
             call(
-                plan.lines, (REDUCE, stack + height * channels * plan.itemsize, channels,
-                buffers.laid, data * channels, taps, lag, plan.column.code, buffers.spare,
-                plan.spare_size, buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+                plan.lines, (REDUCE, stack + height * channels * plan.itemsize, channels, line,
+                data * channels, taps, lag, plan.column.code, buffers.spare, plan.spare_size,
+                buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
             done += taps
             pieces += 1
             height = settle(

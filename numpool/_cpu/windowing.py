@@ -123,12 +123,52 @@ def make_windowing(loops, overlap, dtype, combine=None, reduce_run=None):
                 distance,
             )
 
+    if reduce_run is None:
+
+        @inline
+        def run_into(result, address, taps):
+            return False
+
+        @inline
+        def runs(result, line, taps, stride):
+            return False
+
+    else:
+        lanes = lanes_of(dtype)
+
+        @inline
+        def run_into(result, address, taps):
+            """Neighbours combined as vectors into a result; False if they are too few."""
+            if taps < lanes:
+                return False
+            runs = (taps + _RUN - 1) // _RUN
+            first = taps // runs
+            value = reduce_run(address, first)
+            for r in range(2, runs + 1):
+                last = r * taps // runs
+                value = combine(value, reduce_run(address + first * itemsize, last - first))
+                first = last
+            write(result, dtype(value))  # numba adds small integers in 64 bits
+            return True
+
+        @function
+        def runs(result, line, taps, stride):
+            """Windows that hardly overlap, one by one as vectors; False if they are too short."""
+            if taps < lanes or stride * 2 < taps:
+                return False
+            for j in range(result[1]):
+                first, _ = part(line, j * stride, taps)
+                run_into(result[0] + j * itemsize, first, taps)
+            return True
+
     @function
     def reduce(result, line, taps, lag, code, spare, distance):
         """Combine `taps` blocks of the result's size, `lag` apart, by a halving tree."""
         size = result[1]
         if taps == 1:
             copy(result, part(line, ZERO, size), ZERO, distance)
+            return
+        if size == lag == 1 and run_into(result[0], part(line, ZERO, taps)[0], taps):
             return
         # The first halving, from the line to the spare, where blocks stand side by side.
         half = (taps + 1) // 2
@@ -151,36 +191,6 @@ def make_windowing(loops, overlap, dtype, combine=None, reduce_run=None):
             into(part(spare, ZERO, rest), part(spare, half * size, rest), half * code, distance)
             n = half
         copy(result, part(spare, ZERO, size), ZERO, distance)
-
-    if reduce_run is None:
-
-        @inline
-        def runs(result, line, taps, stride):
-            return False
-
-    else:
-        lanes = lanes_of(dtype)
-
-        @inline
-        def run_of(address, taps):
-            runs = (taps + _RUN - 1) // _RUN
-            first = taps // runs
-            value = reduce_run(address, first)
-            for r in range(2, runs + 1):
-                last = r * taps // runs
-                value = combine(value, reduce_run(address + first * itemsize, last - first))
-                first = last
-            return value
-
-        @function
-        def runs(result, line, taps, stride):
-            """Windows that hardly overlap, one by one as vectors; False if they are too short."""
-            if taps < lanes or stride * 2 < taps:
-                return False
-            for j in range(result[1]):
-                first, _ = part(line, j * stride, taps)
-                write(result[0] + j * itemsize, run_of(first, taps))
-            return True
 
     @function
     def window_line(result, line, channels, taps, stride, dilation, code, spares, distance):
