@@ -73,10 +73,42 @@ def without_gaps(plan, axes, strides, itemsize, items, depths, rows, columns, ch
     return True, items, depths, rows, columns
 
 
+def _make_over_box(stored, computed, strides_of, do_row, do_element):
+    """A walk over the rows of a box of sums and over an operand: `do_row(sums, address)` where a
+    row is one contiguous piece of both, else `do_element(sums, i, address)`.
+    """
+    itemsize, box_itemsize = stored.bitwidth // 8, computed.bitwidth // 8
+
+    def over_box(plan_address, box, operand, items, depths, rows, columns, channels):
+        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
+        axes = array_at(plan.axes, 3, AXIS_TYPE)
+        strides, step = strides_of(plan), axes[2].step
+        dense, items, depths, rows, columns = without_gaps(
+            plan, axes, strides, itemsize, items, depths, rows, columns, channels
+        )
+        for item in range(items):
+            for d in range(depths):
+                for h in range(rows):
+                    start = item * plan.item_step + d * axes[0].step + h * axes[1].step
+                    sums = array_at(
+                        box + box_itemsize * start, (columns - 1) * step + channels, computed
+                    )
+                    row = operand + item * strides.item + d * strides.depth + h * strides.row
+                    if dense:
+                        do_row(sums, row)
+                    else:
+                        for w in range(columns):
+                            block = piece(sums, w * step, channels)
+                            at = row + w * strides.column
+                            for c in range(channels):
+                                do_element(block, c, at + c * strides.channel)
+
+    return over_box
+
+
 def make_sign(dtype, computed):
     """Sign: a box of sums gets the signs of x."""
     stored, convert = stored_type(dtype), reader(dtype, computed)
-    itemsize, box_itemsize = stored.bitwidth // 8, computed.bitwidth // 8
     zero = computed(0)
 
     @inline
@@ -89,64 +121,31 @@ def make_sign(dtype, computed):
         nothing = (total == 0) & (math.copysign(1, total) < 0)
         return zero if nothing & (x != x) else scalar.toward(total, x) + zero
 
-    def sign(plan_address, box, x, items, depths, rows, columns, channels):
-        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
-        axes = array_at(plan.axes, 3, AXIS_TYPE)
-        strides, step = plan.x, axes[2].step
-        dense, items, depths, rows, columns = without_gaps(
-            plan, axes, strides, itemsize, items, depths, rows, columns, channels
-        )
-        for item in range(items):
-            for d in range(depths):
-                for h in range(rows):
-                    start = item * plan.item_step + d * axes[0].step + h * axes[1].step
-                    sums = array_at(
-                        box + box_itemsize * start, (columns - 1) * step + channels, computed
-                    )
-                    row = x + item * strides.item + d * strides.depth + h * strides.row
-                    if dense:
-                        values = array_at(row, sums.size, stored)
-                        for i in range(sums.size):
-                            sums[i] = signed(sums[i], convert(values[i]))
-                    else:
-                        for w in range(columns):
-                            at = row + w * strides.column
-                            block = piece(sums, w * step, channels)
-                            for c in range(channels):
-                                value = convert(read(at + c * strides.channel, stored))
-                                block[c] = signed(block[c], value)
+    @inline
+    def sign_row(sums, address):
+        values = array_at(address, sums.size, stored)
+        for i in range(sums.size):
+            sums[i] = signed(sums[i], convert(values[i]))
 
-    return sign
+    @inline
+    def sign_element(sums, i, address):
+        sums[i] = signed(sums[i], convert(read(address, stored)))
+
+    return _make_over_box(stored, computed, inline(lambda plan: plan.x), sign_row, sign_element)
 
 
 def make_store(computed, dtype):
     """Store: a box of sums to `out`, rounded to its dtype."""
     stored, convert = stored_type(dtype), writer(dtype, computed)
-    itemsize, box_itemsize = stored.bitwidth // 8, computed.bitwidth // 8
 
-    def store(plan_address, box, out, items, depths, rows, columns, channels):
-        plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
-        axes = array_at(plan.axes, 3, AXIS_TYPE)
-        strides, step = plan.out, axes[2].step
-        dense, items, depths, rows, columns = without_gaps(
-            plan, axes, strides, itemsize, items, depths, rows, columns, channels
-        )
-        for item in range(items):
-            for d in range(depths):
-                for h in range(rows):
-                    start = item * plan.item_step + d * axes[0].step + h * axes[1].step
-                    sums = array_at(
-                        box + box_itemsize * start, (columns - 1) * step + channels, computed
-                    )
-                    row = out + item * strides.item + d * strides.depth + h * strides.row
-                    if dense:
-                        target = array_at(row, columns * channels, stored)
-                        for i in range(sums.size):
-                            target[i] = convert(sums[i])
-                    else:
-                        for w in range(columns):
-                            for c in range(channels):
-                                at = row + w * strides.column + c * strides.channel
-                                write(at, convert(sums[w * step + c]))
+    @inline
+    def store_row(sums, address):
+        target = array_at(address, sums.size, stored)
+        for i in range(sums.size):
+            target[i] = convert(sums[i])
 
-    return store
+    @inline
+    def store_element(sums, i, address):
+        write(address, convert(sums[i]))
+
+    return _make_over_box(stored, computed, inline(lambda plan: plan.out), store_row, store_element)
