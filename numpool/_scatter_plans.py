@@ -276,30 +276,35 @@ class _Builder:
         return bool((np.diff(bases.reshape(-1)) == 1).all())
 
     def taps(self) -> None:
-        """Enter the numbers of taps and their places in the box."""
-        code_step = 1
+        """Enter the numbers of taps and their places in the box.
+
+        Positions of few are numbered with what dilation leaves out, as taps that hold no data: they
+        are then no farther to take apart.
+        """
+        counted = not self.offsets and math.prod(a.reach for a in self.axes) <= MOST_TAPS
+        numbers = 1
         for which in self.order:
-            self.entries[which]["tap_step"] = code_step
-            code_step *= self.axes[which].kernel
+            axis, entry = self.axes[which], self.entries[which]
+            entry["tap_step"] = numbers * (axis.dilation if counted else 1)
+            numbers *= axis.reach if counted else axis.kernel
         kernels = [a.kernel for a in self.axes]
         places = [a.dilation * s for a, s in zip(self.axes, self.steps, strict=True)]
         codes = self.entries["tap_step"].tolist()
         taps = np.indices(kernels).reshape(3, -1)
+        tap_codes = (codes @ taps).astype(np.uint32)
         tap_places = np.full(_CODES, -(2**62))
-        numbers = (codes @ taps).astype(np.uint32)
-        tap_places[numbers] = places @ taps
+        tap_places[tap_codes] = places @ taps
         self.table("tap_places", tap_places)
         rows = taps[:, :: kernels[2]]
         self.table("row_places", places @ rows)
         self.table("row_codes", codes @ rows)
-        self.set(numbered=True, tap_rows=rows.shape[1], row_taps=kernels[2])
+        self.set(numbered=numbers, tap_rows=rows.shape[1], row_taps=kernels[2])
         self.set(tap_step=places[2], code_step=codes[2])
-        near = all(a.reach <= MOST_REACH for a in self.axes)
-        if near and (self.offsets or all(a.dilation == 1 for a in self.axes)):
+        if counted or (self.offsets and all(a.reach <= MOST_REACH for a in self.axes)):
             before = []
             for axis, tap in zip(self.axes[:2], taps, strict=False):
                 there = tap * axis.dilation < np.arange(axis.reach + 1)[:, None]
-                before.append((there << numbers).sum(axis=1))
+                before.append((there << tap_codes).sum(axis=1))
             self.table("bits_before", np.concatenate(before).astype(np.uint32))
             self.masks(codes)
 

@@ -71,7 +71,6 @@ def make_add_channels(computed):
         plan = array_at(plan_address, 1, SCATTER_TYPE)[0]
         bases = array_at(plan.bases, size, types.int64)
         channels = plan.block_channels
-        taps = plan.tap_rows * plan.row_taps
         windows = size // channels
         for window in range(windows):
             at = window * channels
@@ -82,7 +81,8 @@ def make_add_channels(computed):
                 c = min(channel, channels - lanes)
                 add_window(
                     box + c * itemsize, box_size - channels + 1, line_start + bases[at],
-                    plan.tap_places, taps, codes + at + c, line + (at + c) * itemsize, channel - c,
+                    plan.tap_places, plan.numbered, codes + at + c, line + (at + c) * itemsize,
+                    channel - c,
                 )  # fmt: skip
 
     return add_channels

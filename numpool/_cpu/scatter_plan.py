@@ -44,11 +44,11 @@ SCATTER = np.dtype(
     + integers("starts", "bases", "origins")
     # Whether sums are taken in `out` itself, or how many elements the box has.
     + integers("direct", "box_size")
-    # Taps of small windows have numbers. Whether they do; address of their places in the box from
-    # the window's start, by number, below 0 for what is none; of the masks of a line, which have a
-    # bit for each tap that holds data, where columns may be near the edge, or whole items; whether
-    # columns may be; of the bits of taps less than 0, 1 ... places behind the window's start, along
-    # depth and then along rows.
+    # Taps of small windows have numbers. How many these are; address of their places in the box
+    # from the window's start, by number, below 0 for what is none; of the masks of a line, which
+    # have a bit for each tap that holds data, where columns may be near the edge, or whole items;
+    # whether columns may be; of the bits of taps less than 0, 1 ... places behind the window's
+    # start, along depth and then along rows.
     + integers("numbered", "tap_places", "masks", "masked_columns", "bits_before")
     # They are scattered tap by tap where they start one after the other: how many rows of taps a
     # window has, addresses of their places in the box from the window's start and of their first

@@ -28,9 +28,10 @@ def make_number_taps(dtype):
         inner, middle, outer = axes[order[0]], axes[order[1]], axes[order[2]]
         inner_radix, inner_inverse = number(inner.radix), number(inner.radix_inverse)
         middle_radix, middle_inverse = number(middle.radix), number(middle.radix_inverse)
-        inner_taps, middle_taps = number(inner.kernel), number(middle.kernel)
-        outer_taps = number(outer.kernel)
-        middle_step, outer_step = number(middle.tap_step), number(outer.tap_step)
+        inner_taps, middle_taps = number(inner.reach), number(middle.reach)
+        outer_taps = number(outer.reach)
+        middle_step = number(middle.tap_step // middle.dilation)
+        outer_step = number(outer.tap_step // outer.dilation)
         wrong_found = False
         for i in range(codes.size):
             index = indices[i]
