@@ -512,25 +512,22 @@ def _to_arg_max(
     magnitude, with its sign.
     """
 
-    def indices_of(x: np.ndarray, result: np.ndarray, kind: str | bool) -> np.ndarray:
-        # Magnitudes are for a while where the result will be. NumPy takes them on one thread, which
-        # is a tenth of all; a walk would be compiled for them, in 2 s.
-        values = np.abs(x, out=result) if signed else x
-        return pool("max", values, rank, arguments, (kind,), None)[1]
+    def indices_of(x: np.ndarray, kind: str | bool) -> np.ndarray:
+        return pool("max", x, rank, arguments, (kind, signed), None)[1]
 
     given = (rank, *arguments, signed)
     key = None if out is not None else _key(_to_arg_max, given, grad_output, x)
     call = _kept(key, given)
     if call is not None:
         result = call.results.like(x)[0]
-        indices = indices_of(x, result, "offset")
+        indices = indices_of(x, "offset")
         return _scatter(call.plan, grad_output, indices, result, x if signed else None)
     gradient, array, windows, result = _backward_arrays(
         grad_output, x, rank, arguments, out, reads_x=signed
     )
     # Offsets are less to write and to read.
     small = windows.taps <= _rules.MOST_CODES
-    indices = indices_of(array, result, "offset" if small else True)
+    indices = indices_of(array, "offset" if small else True)
     plan = _scatter_plan(gradient, array, windows, indices, result, signed)
     if small and gradient is grad_output and array is x:
         _keep(key, Call(given, plan, Results(array.shape, result.dtype, None)))

@@ -67,7 +67,8 @@ class Rows(NamedTuple):
     `load` is None where source rows go to the line kernel as they are, `store` where results are
     lines as they are. `source` is the dtype of rows that the line kernel takes, if any. `pairs`:
     accumulators are pairs of a value and a code. `taps`: the dtypes of values and indices that can
-    be compared tap by tap: see _tap_plans.py. `swapped`: source rows are in the other byte order.
+    be compared tap by tap, and whether magnitudes are: see _tap_plans.py. `swapped`: source rows
+    are in the other byte order.
     """
 
     load: tuple | None
@@ -75,7 +76,7 @@ class Rows(NamedTuple):
     lines: tuple
     source: np.dtype | None = None
     pairs: bool = False
-    taps: tuple[str, str] | None = None
+    taps: tuple | None = None
     swapped: bool = False
 
 

@@ -125,7 +125,8 @@ def _rows(x: np.dtype, computed: np.dtype, store: tuple, lines: tuple) -> Rows:
     return Rows(("load", x.name, computed.name), store, lines, source)
 
 
-def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
+def _max(x: np.dtype, windows: Windows, return_indices: Any, magnitude: bool = False) -> Forward:
+    """`magnitude`: an arg-max of |x| for floats x."""
     computed = np.dtype(np.uint8) if x == np.bool_ else x
     # Bool is loaded as bool, which makes 1 of all true bytes, and stored as the bytes it is.
     stored = computed.name if x == np.bool_ else x.name
@@ -145,10 +146,12 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
         return Forward(computed, x, None, rows, Divisor(), {})
     store: tuple
     few = codes < NO_TAP
-    taps = (x.name, indices.name) if few else None
+    of_magnitude = (True,) if magnitude else ()
+    taps = (x.name, indices.name, *of_magnitude) if few else None
     if x.itemsize <= 4 and few:
         store = ("store_packed", x.name, indices.name)
-        rows = Rows(("load_packed", x.name), store, ("argmax", x.name), x, taps=taps)
+        load, lines = ("load_packed", x.name, *of_magnitude), ("argmax", x.name, *of_magnitude)
+        rows = Rows(load, store, lines, x, taps=taps)
         return Forward(np.dtype(np.int64), x, indices, rows, Divisor(), {})
     # Lanes as wide as codes of any number of taps.
     wide = np.float64 if x.kind == "f" else np.int64
@@ -156,6 +159,8 @@ def _max(x: np.dtype, windows: Windows, return_indices: Any) -> Forward:
     store = ("store_pairs", lanes.name, stored, indices.name)
     rows = _rows(x, lanes, store, ("argmax_of_pairs", lanes.name))
     rows = rows._replace(pairs=True, taps=taps)
+    if magnitude:
+        rows = rows._replace(load=("load_power", x.name, lanes.name, "itself"), source=None)
     return Forward(lanes, x, indices, rows, Divisor(), {})
 
 

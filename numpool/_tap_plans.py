@@ -34,17 +34,17 @@ def taps_plan(
     view: View, windows: Windows, rows: Rows, offsets: bool, tasks: int = TASKS
 ) -> Plan | None:
     """The plan of such a walk; None where it is no gain."""
-    dtypes = rows.taps
-    if dtypes is None:
+    if rows.taps is None:
         return None
-    if are_columns(view, dtypes[0]):
+    dtype, index, *_ = rows.taps
+    if are_columns(view, dtype):
         codes = index_codes(view, windows, offsets)
-        return _columns_plan(view, dtypes, codes, tasks, rows.swapped)
+        return _columns_plan(view, rows.taps, codes, tasks, rows.swapped)
     if rows.swapped:
         return None
-    if _are_of_many_channels(view, *dtypes):
+    if _are_of_many_channels(view, dtype, index):
         walk, view = "argmax_by_taps", _in_order(view)
-    elif are_runs(view, np.dtype(dtypes[0]).itemsize, arg_runs.LANES):
+    elif are_runs(view, np.dtype(dtype).itemsize, arg_runs.LANES):
         walk = "argmax_by_runs"
     else:
         return None
@@ -54,7 +54,7 @@ def taps_plan(
     bands, band_rows = _parts(row.outputs, min(-(-tasks // pieces), row.outputs))
     tiles, tile_columns = _parts(column.outputs, min(-(-tasks // (pieces * bands)), column.outputs))
     cut = {"bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns}
-    return _plan((walk, *dtypes), view, axes, index_codes(view, windows, offsets), cut)
+    return _plan((walk, *rows.taps), view, axes, index_codes(view, windows, offsets), cut)
 
 
 def are_runs(view: View, itemsize: int, shortest: int) -> bool:
@@ -135,7 +135,7 @@ def _parts(size: int, count: int) -> tuple[int, int]:
 
 
 def _plan(
-    walk: tuple[str, str, str],
+    walk: tuple,
     view: View,
     axes: tuple[Axis, Axis, Axis],
     codes: Codes,
@@ -152,11 +152,9 @@ def _plan(
     return builder.plan(walk, items * axes[0].outputs * cut["bands"] * cut["tiles"], work)
 
 
-def _columns_plan(
-    view: View, dtypes: tuple[str, str], codes: Codes, tasks: int, swapped: bool
-) -> Plan:
+def _columns_plan(view: View, taps: tuple, codes: Codes, tasks: int, swapped: bool) -> Plan:
     axes = depth, row, column = _axes(view)
-    itemsize, lanes, stride = np.dtype(dtypes[0]).itemsize, arg_columns.LANES, column.stride
+    itemsize, lanes, stride = np.dtype(taps[0]).itemsize, arg_columns.LANES, column.stride
     tiles, tile_columns = _parts(
         column.outputs, -(-column.outputs * stride * itemsize // _ROW_BYTES)
     )
@@ -184,4 +182,4 @@ def _columns_plan(
         "source_lines": view.columns.strides[0] == itemsize and not swapped,
         "take": take_of(view, itemsize, swapped),
     }  # fmt: skip
-    return _plan(("argmax_by_columns", *dtypes), view, axes, codes, cut)
+    return _plan(("argmax_by_columns", *taps), view, axes, codes, cut)

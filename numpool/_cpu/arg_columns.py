@@ -53,9 +53,12 @@ def _word(value):
 
 
 class _Elements:
-    """The elements of a NumPy dtype in memory, and the integers that they are compared as."""
+    """The elements of a NumPy dtype in memory, and the integers that they, or their magnitudes, are
+    compared as.
+    """
 
-    def __init__(self, dtype):
+    def __init__(self, dtype, magnitude):
+        self.magnitude = magnitude
         self.kind, self.itemsize = np.dtype(dtype).kind, np.dtype(dtype).itemsize
         self.stored, lowest = stored_type(dtype), lowest_of(dtype)
         self.signed = self.kind in "if"
@@ -67,6 +70,9 @@ class _Elements:
         """A vector of what is compared."""
         pointer = builder.inttoptr(address, self.vector.as_pointer())
         values = builder.load(pointer, align=self.itemsize)
+        if self.magnitude:
+            unsigned = [2 ** (8 * self.itemsize - 1) - 1] * LANES
+            values = builder.and_(values, ir.Constant(self.vector, unsigned))
         if self.kind == "f":
             return ordered(builder, values)
         if self.kind == "b":  # any byte but 0 is True
@@ -191,12 +197,13 @@ def _make_window(elements, index_dtype):
     return window
 
 
-def make_walk_arg_columns(dtype, index_dtype):
-    """The walk over elements of `dtype`."""
-    elements, index = _Elements(dtype), stored_type(index_dtype)
+def make_walk_arg_columns(dtype, index_dtype, magnitude=False):
+    """The walk over elements of `dtype`, or their magnitudes."""
+    elements, index = _Elements(dtype, magnitude), stored_type(index_dtype)
     stored, itemsize, index_itemsize = elements.stored, elements.itemsize, itemsize_of(index)
     integer, lowest = elements.integer, elements.lowest
-    unlaid_lowest = stored(lowest_of(dtype))
+    # What ends a row comes after a tap with data, so that a magnitude of 0 is not preferred either.
+    unlaid_lowest = stored(0 if magnitude else lowest_of(dtype))
     lay_1, lay_2, lay_3, lay_4 = (_make_lay(elements, stride) for stride in STRIDES)
     window = _make_window(elements, index_dtype)
 

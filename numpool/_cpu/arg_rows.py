@@ -15,15 +15,15 @@ _SIGN = 1 << 31
 _NAN = 0x7FFFFFFF
 
 
-def packer(dtype):
-    """A function that packs a stored element of `dtype` with a code."""
+def packer(dtype, magnitude=False):
+    """A function that packs a stored element of `dtype`, or its magnitude, with a code."""
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
         convert = reader(dtype, types.float32)
 
         @inline
         def pack(value, code):
-            number = convert(value)
+            number = abs(convert(value)) if magnitude else convert(value)
             # Zeros of both signs are equal, and NaN is above all.
             bits = bits_of(types.float32(number + types.float32(0)))
             key = types.int32(scalar.sortable(bits)) if number == number else types.int32(_NAN)
@@ -36,9 +36,9 @@ def packer(dtype):
     return inline(lambda value, code: scalar.pack(convert(value) - origin, code))
 
 
-def make_load_packed(dtype):
+def make_load_packed(dtype, magnitude=False):
     """Load: elements of rows packed with the code 0, to be shifted."""
-    pack = packer(dtype)
+    pack = packer(dtype, magnitude)
     accumulator = inline(lambda value, p: pack(value, ZERO))
     return load_of(stored_type(dtype), types.int64, accumulator)
 

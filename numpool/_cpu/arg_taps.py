@@ -23,7 +23,7 @@ from numpool._cpu.vectors import is_larger, load_values, splat
 LANES, FEW_LANES = 32, 16
 
 
-def _make_window(dtype, index_dtype, lanes):
+def _make_window(dtype, index_dtype, lanes, magnitude):
     """An intrinsic that finds the arg-max of a window for some channels and stores it."""
     stored, index = stored_type(dtype), stored_type(index_dtype)
     codes = ir.VectorType(ir.IntType(32), lanes)
@@ -41,13 +41,17 @@ def _make_window(dtype, index_dtype, lanes):
             code, out, extra, base = args[6:]
             narrow = codes.element
             values = ir.VectorType(context.get_data_type(stored), lanes)
-            best = cgutils.alloca_once_value(builder, load_values(builder, dtype, start, values))
+            first = load_values(builder, dtype, start, values, magnitude)
+            best = cgutils.alloca_once_value(builder, first)
             found = cgutils.alloca_once_value(
                 builder, splat(builder, builder.trunc(code, narrow), codes)
             )
 
             def compare(address, number):
-                value, kept = load_values(builder, dtype, address, values), builder.load(best)
+                value, kept = (
+                    load_values(builder, dtype, address, values, magnitude),
+                    builder.load(best),
+                )
                 larger = is_larger(builder, dtype, kept, value)
                 builder.store(builder.select(larger, value, kept), best)
                 tap = splat(builder, builder.trunc(number, narrow), codes)
@@ -112,10 +116,10 @@ def make_walk(work_row):
     return walk
 
 
-def make_walk_arg_taps(dtype, index_dtype):
-    """The walk over elements of `dtype`."""
-    window = _make_window(dtype, index_dtype, LANES)
-    small_window = _make_window(dtype, index_dtype, FEW_LANES)
+def make_walk_arg_taps(dtype, index_dtype, magnitude=False):
+    """The walk over elements of `dtype`, or their magnitudes."""
+    window = _make_window(dtype, index_dtype, LANES, magnitude)
+    small_window = _make_window(dtype, index_dtype, FEW_LANES, magnitude)
     stored, index = stored_type(dtype), stored_type(index_dtype)
     itemsize, index_itemsize = itemsize_of(stored), itemsize_of(index)
     lowest, nowhere = nothing_of(dtype, index_dtype)

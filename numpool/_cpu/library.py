@@ -84,7 +84,7 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
     )
 
 
-def _packing(source: str) -> Callable:
+def _packing(source: str, magnitude: bool = False) -> Callable:
     """Lines of values packed with their codes on the way."""
     return lines.make_lines(
         rows.scalar.larger_packed,
@@ -93,7 +93,7 @@ def _packing(source: str) -> Callable:
         True,
         packed=True,
         source=rows.stored_type(source),
-        convert=arg_rows.packer(source),
+        convert=arg_rows.packer(source, magnitude),
     )
 
 

@@ -133,8 +133,14 @@ def make_reduce_run(combine, identity, dtype):
     return reduce_run
 
 
-def load_values(builder, dtype, address, vector):
-    """Elements of a NumPy dtype as what they are compared by."""
+def load_values(builder, dtype, address, vector, magnitude):
+    """Elements of a NumPy dtype, or magnitudes of floats, as what they are compared by."""
+    if magnitude:
+        width = 8 * np.dtype(dtype).itemsize
+        kind = ir.VectorType(ir.IntType(width), vector.count)
+        bits = builder.load(builder.inttoptr(address, kind.as_pointer()), align=width // 8)
+        unsigned = ir.Constant(kind, [2 ** (width - 1) - 1] * kind.count)
+        return builder.bitcast(builder.and_(bits, unsigned), vector)
     value = builder.load(
         builder.inttoptr(address, vector.as_pointer()), align=np.dtype(dtype).itemsize
     )
@@ -144,9 +150,9 @@ def load_values(builder, dtype, address, vector):
     return value
 
 
-def make_arg_run(dtype, lanes):
-    """An intrinsic that finds the first largest of so many neighbours, `lanes` at least: the
-    element and its number.
+def make_arg_run(dtype, lanes, magnitude):
+    """An intrinsic that finds the first largest of so many neighbours, `lanes` at least, or of
+    their magnitudes: the element and its number.
     """
     stored = stored_type(dtype)
     itemsize = itemsize_of(stored)
@@ -160,7 +166,7 @@ def make_arg_run(dtype, lanes):
 
         def load(place):
             start = builder.add(address, builder.mul(place, ir.Constant(word, itemsize)))
-            return load_values(builder, dtype, start, values)
+            return load_values(builder, dtype, start, values, magnitude)
 
         best = cgutils.alloca_once_value(builder, load(ir.Constant(word, 0)))
         found = cgutils.alloca_once_value(builder, numbers)
