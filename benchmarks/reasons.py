@@ -22,8 +22,8 @@ _SEGMENTS = "windows side by side: halved by shuffles; the peers read them in on
 _WINDOWS = "large windows: five to seven passes over a tile in the second-level cache"
 
 _MAGNITUDES = (
-    "magnitudes are taken on one thread, a tenth to a fifth of all; then the arg-max is found and "
-    "signs are taken: two passes more than in a backward pass of max"
+    "the arg-max of magnitudes is found, then gradients are scattered and boxes get their signs: a "
+    "pass more than in a backward pass of max"
 )
 _APART = (
     "peers have a contiguous copy made beforehand; numpool reads the array as it lies, twice the "
