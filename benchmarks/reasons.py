@@ -35,7 +35,12 @@ LOSSES: list[tuple[str, str]] = [
     (r"byte-swapped", _SWAPPED),
     (r"every second column|negative strides", _APART),
     (r"Linf backward", _MAGNITUDES),
-    (r"max backward from indices .*57x57", "8 bytes an index; from offsets it takes half"),
+    (
+        r"max backward from indices .*(57x57|401x203)",
+        "each index is checked to be one of its window's own, a third of the time; gradients are "
+        "then added one by one, waiting for memory; from offsets it takes half",
+    ),
+    (r"L[12].* k4096 ", "one window of powers is the work of one thread"),
     (r"^small: .*backward", _CALL),
     (r"^small: avg 28x28", "OpenCV's resize is a bare C call of 1 us"),
     (r"^not in the list: .*(backward).*(64x64|28x28)", _CALL),
