@@ -18,6 +18,8 @@ _WIDE_LINE_BYTES, _WIDE = 8192, 8
 _SIDE_BY_SIDE = 8
 # Windows that are folded one by one hold as many elements in a tile, at least one of them.
 _WINDOWS = 1 << 16
+# They are so of as many channels at a time.
+BLOCK_CHANNELS = 256
 # Lines that are laid out at a time.
 _BATCH_BYTES = 32768
 # A tile over whose rows windows slide fits the second-level cache; its rows start at cache lines.
@@ -102,7 +104,7 @@ def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, in
         block = channels if short else min(channels, max(16, limit // reach))
         tile = max((limit // block - reach) // stride + 1, 4 * reach // stride, 1)
     else:
-        block = min(channels, 256)
+        block = min(channels, BLOCK_CHANNELS)
         tile = max(min(limit // block, _WINDOWS // (reach * block)), 1)
     tiles = -(-outputs // tile)
     return slide, -(-outputs // tiles), block

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from numpool._cut import TASKS
+from numpool._cut import BLOCK_CHANNELS, TASKS
 from numpool._plans import (
     PARALLEL_BYTES,
     Codes,
@@ -122,7 +122,9 @@ def _is_large(view: View, pooled: Sequence[str], dtype: np.dtype) -> bool:
     would be left without work.
     """
     dimensions = (*view.batch, view.depth, view.rows, view.columns)
-    count = math.prod(d.window.outputs for d in dimensions)
+    # Blocks of channels are tasks, too; and what pieces of many channels give would be large.
+    blocks = -(-view.channels.window.length // BLOCK_CHANNELS)
+    count = blocks * math.prod(d.window.outputs for d in dimensions)
     elements = math.prod(d.window.length for d in (*dimensions, view.channels))
     whole = all(covers(getattr(view, name).window) for name in pooled)
     return whole and count <= _FEW_WINDOWS and elements * dtype.itemsize >= _LARGE_BYTES

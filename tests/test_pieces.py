@@ -117,6 +117,15 @@ def _is_in_pieces_of_many(x):
     return call.plan.before is not None
 
 
+@pytest.mark.parametrize("channels, in_pieces", [(3, True), (1500, True), (2000, False)])
+def test_what_lies_between_stays_small(channels, in_pieces, small):
+    """Blocks of channels are work for threads as they are."""
+    x = _array((70, channels), "C", np.float32)
+    np.testing.assert_array_equal(numpool.max_pool(x, 70, axis=0), x.max(axis=0, keepdims=True))
+    (call,) = _calls._calls.values()
+    assert (call.plan.before is not None) == in_pieces
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize("kernel, stride", [(9000, 9000), (9000, 4700), (20011, 20011), (700, 800)])
 def test_long_windows(kernel, stride, dtype):
