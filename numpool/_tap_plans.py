@@ -53,7 +53,10 @@ def taps_plan(
     pieces = items_of(view) * depth.outputs
     bands, band_rows = _parts(row.outputs, min(-(-tasks // pieces), row.outputs))
     tiles, tile_columns = _parts(column.outputs, min(-(-tasks // (pieces * bands)), column.outputs))
-    cut = {"bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns}
+    cut = {
+        "bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns,
+        "cached": tasks == 1,
+    }  # fmt: skip
     return _plan((walk, *rows.taps), view, axes, index_codes(view, windows, offsets), cut)
 
 

@@ -24,6 +24,7 @@ from numpool._cpu.memory import (
     address_of,
     array_at,
     call,
+    fetch_ahead,
     function,
     keep,
     piece,
@@ -249,6 +250,7 @@ def make_walk_arg_columns(dtype, index_dtype, magnitude=False):
         for row in range(first, last):
             line = piece(laid, (row - first) * row_size, row_size)
             there = source + row * plan.source.row + tile.low * plan.source.column
+            fetch_ahead(there, plan.source.row)
             lay_row(plan, there, tile.size, address_of(line), tile.lead, rest)
 
     @function

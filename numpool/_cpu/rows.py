@@ -17,6 +17,7 @@ from numpool._cpu.memory import (
     ONE,
     array_at,
     call,
+    fetch_ahead,
     fused,
     inline,
     piece,
@@ -168,6 +169,7 @@ def load_of(stored, computed, accumulator, as_it_is=False):
         for r in range(rows):
             target = array_at(line + r * pitch * line_itemsize, columns * channels, computed)
             first = start + r * step * plan.source.row
+            fetch_ahead(first, step * plan.source.row)
             if plan.take and as_it_is:
                 for w in range(pieces):
                     to = line + (r * pitch + w * size) * line_itemsize

@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 
 from numpool._cpu import halves
 from numpool._cpu.loops import itemsize_of
+from numpool._cpu.memory import AHEAD, fetch_line
 from numpool._cpu.rows import stored_type
 
 _BYTES = 64
@@ -88,7 +89,11 @@ def make_reduce_run(combine, identity, dtype):
         blocks = builder.udiv(count, ir.Constant(word, block))
         total = cgutils.alloca_once_value(builder, nothing)
         with cgutils.for_range(builder, blocks) as loop:
-            values = tree(builder.mul(loop.index, ir.Constant(word, block)), _UNROLLED)
+            place = builder.mul(loop.index, ir.Constant(word, block))
+            further = builder.add(address, builder.mul(place, ir.Constant(word, itemsize)))
+            for at in range(AHEAD, AHEAD + block * itemsize, 64):
+                fetch_line(builder, builder.add(further, ir.Constant(word, at)))
+            values = tree(place, _UNROLLED)
             builder.store(both(builder.load(total), values), total)
         # What is left: 4, 2 and 1 vectors, and a part of one, which reaches back.
         place = builder.mul(blocks, ir.Constant(word, block))
