@@ -6,7 +6,16 @@ import math
 
 from numba import types
 
-from numpool._cpu.memory import ONE, array_at, call, inline, read, stack_bytes, write
+from numpool._cpu.memory import (
+    ONE,
+    array_at,
+    call,
+    fetch_ahead,
+    inline,
+    read,
+    stack_bytes,
+    write,
+)
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import is_dense, reader, scalar, store_of, stored_type, writer
 from numpool._cpu.taps import place_of, taps_of
@@ -142,6 +151,8 @@ def make_load_root_gradient(dtype, y_dtype, form):
             values = array_at(line + r * pitch * 8, columns * channels, types.float64)
             g_row = start + (row + r * step) * plan.source.row
             y_row = y_start + (row + r * step) * plan.other.row
+            fetch_ahead(g_row, step * plan.source.row)
+            fetch_ahead(y_row, step * plan.other.row)
             if dense:
                 g = array_at(g_row, columns * channels, stored)
                 y = array_at(y_row, columns * channels, y_stored)
@@ -209,6 +220,7 @@ def make_store_root_gradient(dtype, y_dtype, x_dtype, form):
             totals = array_at(line + r * pitch * 8, size, types.float64)
             x_row = extra + depth * plan.extra.depth + this * plan.extra.row + column * along
             out_row = out + depth * plan.out.depth + this * plan.out.row + column * out_along
+            fetch_ahead(x_row, step * plan.extra.row)
             unsafe = 0
             if dense:
                 values = array_at(x_row, size, x_stored)

@@ -237,6 +237,7 @@ def make_load_gradient(dtype, computed):
             target = line + r * pitch * line_itemsize
             this = row + r * step
             values = start + this * plan.source.row
+            fetch_ahead(values, step * plan.source.row)
             row_divisor = divisor_of_row(plan, depth, this)
             shared = row_divisor * window.divisor
             load_columns(plan, target, values, first, last, channels, shared)
