@@ -15,6 +15,7 @@ import numpy as np
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS, PLAN
 from numpool._cpu.strided import FARTHEST, VECTOR_BYTES
+from numpool._cpu.windowing import LIFTED_TAPS
 from numpool._cut import LINE_BYTES, TASKS, cut_walk, most_taps
 from numpool._views import Dimension, View, no_windows
 from numpool._windows import Axis, Windows
@@ -268,6 +269,13 @@ def _with_long_lines(view: View, dtype: np.dtype) -> View:
     return View(view.batch, view.rows, view.columns, view.channels, nothing)
 
 
+def _are_lifted_runs(column: Axis, channels: int, rows: Rows) -> bool:
+    """Whether windows are of so many neighbours that these become accumulators one by one."""
+    lifting = rows.lines[0] in ("sum_of", "max_of")
+    dense = channels == column.dilation == 1
+    return lifting and dense and column.stride * 2 >= column.kernel >= LIFTED_TAPS
+
+
 def walk_plan(
     dtype: np.dtype,
     view: View,
@@ -322,17 +330,19 @@ def walk_plan(
         exact = pitch * dtype.itemsize == view.rows.strides[2]
         exact = exact and pitch == cut.tile_columns * channels
         out_lines = out_lines and exact and not cut.slide_rows
+    lift_runs = converted and _are_lifted_runs(column, channels, rows)
     source_lines = (
         not loaded
-        and not converted
+        and rows.source is not None
+        and (lift_runs or not converted)
         and codes is None
         and not cut.slide_rows
         and depth.kernel == row.kernel == 1
         and row.before == depth.before == 0
         and row.interior() == range(row.outputs)
         and column.interior() == range(column.outputs)
-        and view.rows.strides[0] % dtype.itemsize == 0
-        and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * dtype.itemsize)
+        and view.rows.strides[0] % rows.source.itemsize == 0
+        and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * rows.source.itemsize)
     )
     laid_lines = column == no_windows(column.length) and not (
         cut.slide_rows or cut.fold_columns or source_lines
@@ -349,6 +359,7 @@ def walk_plan(
         coded=codes is not None,
         pairs=rows.pairs,
         source_lines=source_lines,
+        lift_runs=lift_runs and source_lines,
         laid_lines=laid_lines,
         out_lines=out_lines,
         **cut._asdict(),

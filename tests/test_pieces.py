@@ -126,16 +126,48 @@ def test_what_lies_between_stays_small(channels, in_pieces, small):
     assert (call.plan.before is not None) == in_pieces
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
-@pytest.mark.parametrize("kernel, stride", [(9000, 9000), (9000, 4700), (20011, 20011), (700, 800)])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "kernel, stride",
+    # Of runs, and of pieces with a few taps left, too.
+    [(9000, 9000), (9000, 4700), (20011, 20011), (700, 800), (8200, 8300), (33, 40), (47, 30)],
+)
 def test_long_windows(kernel, stride, dtype):
     x = _array((3, 50_003), "C", dtype)
     starts = range(0, 50_003 - kernel + 1, stride)
     windows = np.stack([x[:, s : s + kernel] for s in starts], axis=1)
     arguments = {"kernel_size": kernel, "stride": stride, "axis": 1}
     np.testing.assert_array_equal(numpool.max_pool(x, **arguments), windows.max(-1))
-    mean = np.asarray(windows, np.float64).mean(-1)
-    np.testing.assert_allclose(numpool.avg_pool(x, **arguments), mean, rtol=0, atol=1e-5)
+    windows = np.asarray(windows, np.float64)
+    bound = {"float16": 2e-3, "float32": 1e-5}.get(dtype, 1e-10)
+    mean = windows.mean(-1)
+    np.testing.assert_allclose(numpool.avg_pool(x, **arguments), mean, rtol=0, atol=bound)
+    for p in (1, 2, 3, 2.5, math.inf):
+        norm = np.linalg.norm(windows, p, axis=-1)
+        np.testing.assert_allclose(numpool.lp_pool(x, p=p, **arguments), norm, rtol=bound)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norms_of_long_windows_out_of_range(dtype, p):
+    """Powers are lost on the way, and norms are not."""
+    limits = np.finfo(dtype)
+    for value in (limits.smallest_subnormal, limits.tiny, limits.max / 4, math.inf, math.nan):
+        x = np.zeros((2, 50_000), dtype)
+        x[:, 37::5000] = value
+        for kernel in (50, 5000):
+            norms = numpool.lp_pool(x, kernel, p=p, axis=1)
+            np.testing.assert_array_equal(
+                norms, x[:, : 50_000 // kernel * kernel].reshape(2, -1, kernel).max(-1)
+            )
+
+
+def test_long_windows_of_columns_that_stand_apart():
+    x = _array((3, 9000), "C", np.float32)
+    for view in (x[:, ::2], x[:, ::-1], np.asfortranarray(x), x.astype(">f4")):
+        rows = np.asarray(view, np.float64)
+        norms = np.sqrt((rows[:, : rows.shape[1] // 90 * 90].reshape(3, -1, 90) ** 2).sum(-1))
+        np.testing.assert_allclose(numpool.lp_pool(view, 90, axis=1), norms, rtol=1e-6)
 
 
 def test_rows_of_windows_as_long_as_rows():

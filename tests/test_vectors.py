@@ -10,7 +10,7 @@ from numba import types
 
 import numpool
 from numpool import _operators
-from numpool._cpu import vectors
+from numpool._cpu import rows, vectors
 from numpool._cpu.memory import address_of
 
 SPECIAL = [-math.inf, -2.5, -1.0, -0.0, 0.0, 1e-40, 3.0, math.inf, math.nan]
@@ -56,6 +56,38 @@ def test_the_sum_of_a_run(dtype):
         # Whole numbers, whose sums are exact in any order.
         array = rng.integers(-9, 10, size).astype(kind)
         assert total(array) == array.sum(dtype=np.int64)
+
+
+@pytest.mark.parametrize(
+    "source, dtype, form",
+    [
+        ("uint8", "uint16", None),
+        ("int8", "int16", None),
+        ("uint16", "int32", None),
+        ("float32", "float32", "itself"),
+        ("float32", "float32", "square"),
+        ("float64", "float64", "square"),
+        ("float32", "float64", "cube"),
+    ],
+)
+def test_elements_are_lifted_as_one_by_one(source, dtype, form):
+    stored, computed = getattr(types, source), getattr(types, dtype)
+    run = vectors.make_reduce_run(vectors.add, 0, computed, stored, form)
+    total = numba.njit(lambda array: run(address_of(array), np.int64(array.size)))
+    lift = rows.lifter(source, computed, form)
+    one = numba.njit(lambda array: lift(array[0]))
+    kind = np.dtype(source)
+    values = [*SPECIAL, 1e-45, -1e-30, 1e30, -7e-200]
+    if kind.kind != "f":
+        values = [np.iinfo(kind).min, -1 % (np.iinfo(kind).max + 1), 0, 1, np.iinfo(kind).max]
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.array(values).astype(kind)
+    lanes = vectors.lanes_of(computed)
+    for value in values:
+        for size in (lanes, 2 * lanes + 3, 9 * lanes + 1):
+            array = np.zeros(size, kind)
+            array[size // 2] = value
+            assert same(total(array), one(array[size // 2 :])), (value, size)
 
 
 @pytest.mark.parametrize("size", [256, 500, 2048, 2049, 4095, 8000])

@@ -2,7 +2,7 @@
 there, and windows are taken along these.
 """
 
-from numpool._cpu.lines import WINDOW
+from numpool._cpu.lines import LIFT_RUNS, WINDOW
 from numpool._cpu.memory import CHECKED, ONE, ZERO, array_at, call, function, keep
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import taps_of
@@ -85,6 +85,11 @@ def window_rows(plan, buffers, tile, line, line_pitch, rows, result, result_pitc
     reach = (windows - 1) * plan.column.stride + (taps - 1) * plan.column.dilation + 1
     if CHECKED and line == buffers.laid:
         part(plan, line, plan.laid_size, (count - 1) * pitch, reach * tile.channels)
+    if plan.lift_runs and line != buffers.laid:
+        call(
+            plan.lines, (LIFT_RUNS, result, result_pitch, count, windows, line, pitch, reach, taps,
+            plan.column.stride, 0, 0, 0, 0, 0, 0))  # fmt: skip
+        return
     call(
         plan.lines, (WINDOW, result, result_pitch, count, windows, line, pitch,
         reach * tile.channels, tile.channels, taps, plan.column.stride,

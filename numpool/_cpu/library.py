@@ -71,16 +71,17 @@ def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Call
 def _converting(combine: str, dtype: str, source: str, form: str | None = None) -> Callable:
     """Lines of accumulators made from source rows on the way: converted, or powers."""
     computed = _computed(dtype)
-    lift = rows.lifter(source, computed, form)
-    reduce_run = vectors.make_reduce_run(getattr(vectors, combine), 0, computed)
+    stored, lift = rows.stored_type(source), rows.lifter(source, computed, form)
+    of_vectors = getattr(vectors, combine), 0, computed
     return lines.make_lines(
         getattr(rows.scalar, combine),
         computed(0),
         computed,
         combine == "larger",
-        source=rows.stored_type(source),
+        source=stored,
         convert=inline(lambda value, code: lift(value)),
-        reduce_run=reduce_run,
+        reduce_run=vectors.make_reduce_run(*of_vectors),
+        lift_run=vectors.make_reduce_run(*of_vectors, stored, form),
     )
 
 

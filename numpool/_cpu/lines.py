@@ -10,10 +10,10 @@ from numba import types
 
 from numpool._cpu.loops import itemsize_of, pair_loops, value_loops
 from numpool._cpu.memory import fetch_ahead, function
-from numpool._cpu.windowing import make_windowing
+from numpool._cpu.windowing import make_runs, make_windowing
 
 # Of NumPy's type, since numba would compile a caller anew for each literal argument.
-FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, EXTEND, REDUCE = np.arange(8)
+FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, EXTEND, REDUCE, LIFT_RUNS = np.arange(9)
 
 # The operation and its arguments; those that an operation does not have are 0.
 SIGNATURE = types.void(*[types.int64] * 16)
@@ -87,12 +87,13 @@ def make_lines(
     source=None,
     convert=None,
     reduce_run=None,
+    lift_run=None,
 ):
     """The kernel for an operator that computes in a numba type, on plain values, pairs or packed
     values.
 
     Elements of rows of type `source` become accumulators by `convert`, if they are not. Plain
-    values may have a `reduce_run`: see vectors.py.
+    values may have a `reduce_run`, and elements a `lift_run`: see vectors.py.
     """
     if pairs:
         loops, lifts = pair_loops(combine, identity, dtype)
@@ -103,9 +104,11 @@ def make_lines(
         if convert is not None:
             lift = make_fold(lifts, dtype, source)
     fill, into = loops[0], loops[4]
-    windowing = make_windowing(loops, overlap, dtype, combine, reduce_run)
+    windowing = make_windowing(loops, overlap, dtype, make_runs(reduce_run, combine, dtype, dtype))
     window_line, slide_line, extend, reduce = windowing
     itemsize = itemsize_of(dtype)
+    source_itemsize = itemsize if source is None else itemsize_of(source)
+    _, lift_runs = make_runs(lift_run, combine, dtype, dtype if source is None else source)
 
     def lines(operation, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o):  # noqa: E741
         if operation == LIFT:
@@ -138,6 +141,10 @@ def make_lines(
         elif operation == COMBINE:
             # target, its size, line, shift, distance
             into((a, b), (c, b), d, e)
+        elif operation == LIFT_RUNS:
+            # result, its pitch, rows, columns, source, its pitch in elements, size, taps, stride
+            for r in range(c):
+                lift_runs((a + r * b * itemsize, d), (e + r * f * source_itemsize, g), h, i)
         else:
             # REDUCE: result, its size, line, its size, taps, lag, code, spare, its size, distance
             reduce((a, b), (c, d), e, f, g, (h, i), j)

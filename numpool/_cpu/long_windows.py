@@ -2,7 +2,7 @@
 pieces, and these as a tree.
 """
 
-from numpool._cpu.lines import REDUCE
+from numpool._cpu.lines import LIFT_RUNS, REDUCE
 from numpool._cpu.memory import ONE, ZERO, array_at, call, function, keep
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import output_of, place_of, taps_of
@@ -18,6 +18,7 @@ from numpool._cpu.tiles import (
     store_places,
     tile_of,
 )
+from numpool._cpu.windowing import LIFTED_TAPS
 
 
 @function
@@ -44,8 +45,9 @@ def fold_columns(plan, plan_address, buffers, tile, row):
             taps = min(plan.fold_columns, count - done)
             data = (taps - 1) * plan.column.dilation + 1
             low = first + done * plan.column.dilation
-            line = buffers.laid
-            if plan.source_lines:
+            line, target = buffers.laid, stack + height * channels * plan.itemsize
+            lifted = plan.lift_runs and taps >= LIFTED_TAPS
+            if plan.source_lines and (lifted or not plan.lift_runs):
                 line = row_start + low * plan.source.column
             else:
                 piece = Tile(
@@ -56,10 +58,15 @@ def fold_columns(plan, plan_address, buffers, tile, row):
                     plan, plan_address, buffers, piece, line, depths, rows,
                     code + column_code + done * plan.column.code,
                 )  # fmt: skip
-            call(
-                plan.lines, (REDUCE, stack + height * channels * plan.itemsize, channels, line,
-                data * channels, taps, lag, plan.column.code, buffers.spare, plan.spare_size,
-                buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+            if lifted:
+                call(
+                    plan.lines, (LIFT_RUNS, target, ONE, ONE, ONE, line, ONE, taps, taps, taps, 0,
+                    0, 0, 0, 0, 0))  # fmt: skip
+            else:
+                call(
+                    plan.lines, (REDUCE, target, channels, line, data * channels, taps, lag,
+                    plan.column.code, buffers.spare, plan.spare_size, buffers.distance, 0, 0, 0, 0,
+                    0))  # fmt: skip
             done += taps
             pieces += 1
             height = settle(

@@ -70,10 +70,11 @@ PLAN = np.dtype(
     # `group_step` lines from the next. Its core is a number of sums of so many rows, and a rest.
     + integers("strip_rows", "row_group", "group_step", "core_sums", "core_rows", "core_rest")
     # How a task is done (see walk.py): whether windows slide over rows or are folded one by one,
-    # whether the rows of a tile are one line, whether source rows are lines, whether lines as they
-    # are laid out are windowed, whether results go straight to `out`, and whether the source is in
-    # the cache already.
-    + integers("slide_rows", "flat", "source_lines", "laid_lines", "out_lines", "cached")
+    # whether the rows of a tile are one line, whether source rows are lines, and as such are lifted
+    # on the way, whether lines as they are laid out are windowed, whether results go straight to
+    # `out`, and whether the source is in the cache already.
+    + integers("slide_rows", "flat", "source_lines", "lift_runs", "laid_lines", "out_lines")
+    + integers("cached")
     # Accumulators: bytes of one, whether they have codes, and these behind them.
     + integers("itemsize", "coded", "pairs")
     # Buffers, in accumulators: rows that are laid out at a time, the pitches of laid out, of

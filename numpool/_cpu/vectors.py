@@ -9,10 +9,12 @@ from numba.extending import intrinsic
 from numpool._cpu import halves
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import AHEAD, fetch_line
-from numpool._cpu.rows import stored_type
+from numpool._cpu.rows import smallest_of, stored_type
 
 _BYTES = 64
 _UNROLLED = 8
+# Powers by how often they have their base as a factor.
+_FACTORS = {"itself": 1, "square": 2, "cube": 3}
 
 
 def lanes_of(dtype):
@@ -20,6 +22,13 @@ def lanes_of(dtype):
     depth on every CPU.
     """
     return max(_BYTES // itemsize_of(dtype), 16)
+
+
+def _vector(dtype, lanes):
+    """The vector type of values of a numba type."""
+    if isinstance(dtype, types.Float):
+        return ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), lanes)
+    return ir.VectorType(ir.IntType(dtype.bitwidth), lanes)
 
 
 def larger(builder, dtype, a, b):
@@ -34,6 +43,36 @@ def larger(builder, dtype, a, b):
 def add(builder, dtype, a, b):
     """`_operators.add`."""
     return (builder.fadd if isinstance(dtype, types.Float) else builder.add)(a, b)
+
+
+def unsigned(builder, bits):
+    """The bits of the magnitudes of floats."""
+    mask = 2 ** (bits.type.element.width - 1) - 1
+    return builder.and_(bits, ir.Constant(bits.type, [mask] * bits.type.count))
+
+
+def lifted(builder, source, dtype, form, value):
+    """Elements of the numba type `source` as accumulators of `dtype`, by the `form` of a power if
+    any: `rows.lifter`.
+    """
+    vector = _vector(dtype, value.type.count)
+    if source != dtype and isinstance(source, types.Float):
+        value = builder.fpext(value, vector)
+    elif source != dtype:
+        value = (builder.sext if source.signed else builder.zext)(value, vector)
+    if form is None:
+        return value
+    bits = ir.VectorType(ir.IntType(dtype.bitwidth), vector.count)
+    magnitude = builder.bitcast(unsigned(builder, builder.bitcast(value, bits)), vector)
+    raised = magnitude
+    for _ in range(_FACTORS[form] - 1):
+        raised = builder.fmul(raised, magnitude)
+    # `_operators.lift_lp`
+    nothing = ir.Constant(vector, None)
+    lost = builder.fcmp_ordered("==", raised, nothing)
+    lost = builder.and_(lost, builder.fcmp_unordered("!=", magnitude, nothing))
+    smallest = ir.Constant(vector, [float(smallest_of(dtype))] * vector.count)
+    return builder.select(lost, smallest, raised)
 
 
 def is_larger(builder, dtype, a, b):
@@ -56,26 +95,27 @@ def splat(builder, scalar, vector):
     return builder.shuffle_vector(one, one, picks)
 
 
-def make_reduce_run(combine, identity, dtype):
+def make_reduce_run(combine, identity, dtype, source=None, form=None):
     """An intrinsic that combines so many neighbours, from an address on; as many as `lanes_of` at
-    least. `combine` is one of the above.
+    least. `combine` is one of the above. Elements of the numba type `source`, if any, are `lifted`.
 
     Of n values a sum has a depth of n / 128 + 8 for float32 and float64.
     """
-    lanes, itemsize = lanes_of(dtype), itemsize_of(dtype)
+    stored = dtype if source is None else source
+    lanes, itemsize = lanes_of(dtype), itemsize_of(stored)
 
     def codegen(context, builder, signature, args):
         address, count = args
-        element = context.get_data_type(dtype)
-        word, vector = count.type, ir.VectorType(element, lanes)
-        nothing = ir.Constant(vector, [ir.Constant(element, identity)] * lanes)
+        word, vector, elements = count.type, _vector(dtype, lanes), _vector(stored, lanes)
+        nothing = ir.Constant(vector, [ir.Constant(vector.element, identity)] * lanes)
 
         def both(a, b):
             return combine(builder, dtype, a, b)
 
         def load(place):
             start = builder.add(address, builder.mul(place, ir.Constant(word, itemsize)))
-            return builder.load(builder.inttoptr(start, vector.as_pointer()), align=itemsize)
+            value = builder.load(builder.inttoptr(start, elements.as_pointer()), align=itemsize)
+            return value if source is None else lifted(builder, source, dtype, form, value)
 
         def tree(place, vectors):
             values = [
@@ -144,8 +184,7 @@ def load_values(builder, dtype, address, vector, magnitude):
         width = 8 * np.dtype(dtype).itemsize
         kind = ir.VectorType(ir.IntType(width), vector.count)
         bits = builder.load(builder.inttoptr(address, kind.as_pointer()), align=width // 8)
-        unsigned = ir.Constant(kind, [2 ** (width - 1) - 1] * kind.count)
-        return builder.bitcast(builder.and_(bits, unsigned), vector)
+        return builder.bitcast(unsigned(builder, bits), vector)
     value = builder.load(
         builder.inttoptr(address, vector.as_pointer()), align=np.dtype(dtype).itemsize
     )

@@ -76,7 +76,7 @@ def work_folded(plan, plan_address, buffers, tile, first_row, last_row):
             step = plan.row.stride * plan.source.row
             line = tile.source + tile.depth * plan.depth.stride * plan.source.depth + row * step
             line += tile.low * plan.source.column
-            line_pitch = step // plan.itemsize
+            line_pitch = step * tile.channels // plan.source.column
         else:
             lay_rows(plan, plan_address, buffers, tile, line, line_pitch, place, lines)
         if plan.spread_pitch:
