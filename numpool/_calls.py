@@ -271,9 +271,7 @@ def _forward_plan(
 
     operands = (x, None, values, indices)
     plain = x.dtype.newbyteorder("=") == rule.computed
-    # An arg-max finds those of any type that lie in the machine's byte order.
-    as_accumulators = plain and rows.load is not None and rows.load[0] == "load"
-    runs = not rows.swapped and (rows.taps is not None or as_accumulators)
+    runs = not rows.swapped and (rows.taps is not None or rows.source is not None)
 
     def as_they_are(view: View) -> bool:
         # Whole planes 7 x 7 take half the time so, but for an arg-max.

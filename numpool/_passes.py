@@ -43,8 +43,10 @@ def in_two_passes(
     codes: Codes | None,
 ) -> Plan | None:
     """The plan of a forward walk that computes in `dtype`; None where one pass does as well."""
+    if _looks_back(rows, numbers):
+        return None
     size = view.depth.window.outputs * _plane(view)
-    if size * dtype.itemsize < PARALLEL_BYTES or not _is_worthwhile(view.depth.window, rows):
+    if size * dtype.itemsize < PARALLEL_BYTES or not _overlaps(view.depth.window):
         return None
     source = _intermediate(view, dtype)
     first = walk_plan(
@@ -81,7 +83,7 @@ def in_pieces(
     does as well. On two threads it takes a half of the time.
     """
     pooled = [name for name in _AXES if not getattr(view, name).window.trivial]
-    if codes is not None or not pooled or _looks_back(rows):
+    if codes is not None or not pooled or _looks_back(rows, numbers):
         return None
     outermost = pooled[0]
     view = _apart(view, outermost)
@@ -169,15 +171,15 @@ def _of_intermediate(rows: Rows, dtype: np.dtype) -> Rows:
     return rows._replace(load=("load", dtype.name, dtype.name), source=source, swapped=False)
 
 
-def _looks_back(rows: Rows) -> bool:
+def _looks_back(rows: Rows, numbers: dict[str, float]) -> bool:
     """Whether results take a second look at single taps, which have to be in the source."""
-    return rows.pairs or rows.store is None or rows.store[0] == "store_root"
+    if rows.pairs or rows.store is None:
+        return True
+    return rows.store[0] == "store_root" and (numbers["low"] > 0.0 or numbers["high"] < math.inf)
 
 
-def _is_worthwhile(window: Axis, rows: Rows) -> bool:
-    if _looks_back(rows):
-        return False
-    # More taps than are folded at once.
+def _overlaps(window: Axis) -> bool:
+    """Whether windows along depth have more taps than are folded at once, and share most."""
     overlap = window.trimmed().kernel > 5 + 4 * window.stride
     return overlap and window.outputs <= window.length
 

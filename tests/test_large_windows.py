@@ -60,6 +60,8 @@ def test_large_windows(shape, window, layout):
     np.testing.assert_array_equal(avg_pool(small, **arguments, divisor_override=1), sums)
     squares = windowed(np.sum, small**2, 0, *window)
     np.testing.assert_array_max_ulp(lp_pool(small, **arguments), np.sqrt(squares), 1)
+    fifths = windowed(np.sum, np.abs(small.astype(np.float64)) ** 2.5, 0, *window) ** 0.4
+    np.testing.assert_array_max_ulp(lp_pool(small, **arguments, p=2.5), fifths.astype("f4"), 1)
     x = LAYOUTS[layout](rng.permutation(small.size).reshape(shape).astype(np.float32))
     largest = windowed(np.max, x, -np.inf, *window)
     np.testing.assert_array_equal(max_pool(x, **arguments), largest)

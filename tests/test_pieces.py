@@ -77,11 +77,38 @@ def test_values(kind, dtype, small):
     np.testing.assert_allclose(got, norm, rtol=max(bound, 1e-6))
 
 
+@pytest.mark.parametrize("p", [1, 2, 3, 2.5, 5, math.inf])
+@pytest.mark.parametrize("dtype", ["int16", "float16", "float32"])
+def test_norms(dtype, p, small):
+    """In pieces where powers cannot leave the range they are summed in."""
+    for value in (1, np.finfo(dtype).max if dtype != "int16" else -(2**15), 0):
+        x = _array((301, 67), "C", dtype)
+        x[200, 3] = value
+        _calls._calls.clear()
+        got = numpool.lp_pool2d(x, x.shape, p=p)
+        (call,) = _calls._calls.values()
+        assert call.plan.before is not None
+        exact = np.abs(np.asarray(x, np.float64))
+        norm = exact.max()
+        if p < math.inf:
+            norm *= ((exact / norm) ** p).sum() ** (1 / p)
+        with np.errstate(over="ignore"):
+            np.testing.assert_allclose(got, np.asarray(norm, got.dtype), rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype, p", [("float64", 2), ("float32", 20), ("float32", 0.001)])
+def test_norms_that_may_look_back_take_one_pass(dtype, p, small):
+    x = _array((301, 67), "C", dtype)
+    numpool.lp_pool2d(x, x.shape, p=p)
+    (call,) = _calls._calls.values()
+    assert call.plan.before is None
+
+
 @pytest.mark.parametrize("place", [0, 1000, -1])
 def test_nan_anywhere(place, small):
     x = _array((301, 67), "C", np.float32)
     x.flat[place] = np.nan
-    for pool in (numpool.max_pool2d, numpool.avg_pool2d):
+    for pool in (numpool.max_pool2d, numpool.avg_pool2d, numpool.lp_pool2d):
         assert np.isnan(pool(x, x.shape)).all()
 
 

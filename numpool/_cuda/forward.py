@@ -156,7 +156,7 @@ def one_share(windows: Windows, divisor: Divisor) -> float | None:
 
 def norm(x: DeviceArray, windows: Windows, p: float, out: DeviceArray, scale: float = 0.0) -> None:
     """The Lp norm."""
-    numbers = Numbers(**_rules.lp_numbers(p, x.dtype, scale))
+    numbers = Numbers(**_rules.lp_numbers(p, x.dtype, windows.taps, scale))
     found = passes.forward(windows, x.shape, overlap=p == np.inf)
     if len(found) == 1 and takes_powers_first(windows, p):
         found = [Pass(Windows((), (), x.shape)), Pass(windows)]
