@@ -18,7 +18,8 @@ import numpy as np
 from numpool import _rules
 from numpool._cpu import launch
 from numpool._cuda.libraries import on_device
-from numpool._passes import in_pieces, in_two_passes
+from numpool._passes import in_two_passes
+from numpool._pieces import in_pieces
 from numpool._planes import planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan

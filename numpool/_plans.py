@@ -80,6 +80,23 @@ class Rows(NamedTuple):
     taps: tuple | None = None
     swapped: bool = False
 
+    def look_back(self, numbers: dict[str, float]) -> bool:
+        """Whether results take a second look at single taps, which have to be in the source."""
+        if self.pairs or self.store is None:
+            return True
+        within = numbers.get("low", 0.0) <= 0.0 and numbers.get("high", math.inf) == math.inf
+        return self.store[0] == "store_root" and not within
+
+    def to_accumulators(self, dtype: np.dtype) -> Rows:
+        """The rows of a first pass, whose results are accumulators."""
+        return self._replace(store=("store", dtype.name, dtype.name))
+
+    def of_accumulators(self, dtype: np.dtype) -> Rows:
+        """The rows of a second pass, whose source is accumulators."""
+        source = dtype if self.lines[0] in ("max", "sum") else None
+        load = ("load", dtype.name, dtype.name)
+        return self._replace(load=load, source=source, swapped=False)
+
 
 def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
     """Whether a row of an operand is one contiguous piece."""

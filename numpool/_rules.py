@@ -196,7 +196,7 @@ def power_form(exponent: Fraction, *dtypes: np.dtype) -> str:
 # are then taken again. Of cubes it would be those below 1e-12.
 _EXPONENT_FREE = ("itself", "square", "cube")
 _SHORT = ("itself", "square")
-# Of so many taps they are taken in float64, which loses none: no tap is looked at again, threads can
+# Of so many taps they are taken in float64, which loses none: none is looked at again, threads may
 # share a window, and windows over volumes take two passes. 0.15 to 0.5 of the time.
 _MANY_TAPS = 1 << 12
 

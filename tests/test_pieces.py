@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numpool
-from numpool import _calls, _passes
+from numpool import _calls, _pieces
 
 # Shape, pooled axes and memory order of single planes, rows of lengths that no pieces divide,
 # volumes, batches, channels.
@@ -26,7 +26,7 @@ KINDS = {
 @pytest.fixture
 def small(monkeypatch):
     """Any array is large, and no plan is left from before."""
-    monkeypatch.setattr(_passes, "_LARGE_BYTES", 0)
+    monkeypatch.setattr(_pieces, "_LARGE_BYTES", 0)
     _calls._calls.clear()
     yield
     _calls._calls.clear()
