@@ -20,7 +20,7 @@ from numpool._cpu import launch
 from numpool._cuda.libraries import on_device
 from numpool._passes import in_two_passes
 from numpool._pieces import in_pieces
-from numpool._planes import planned
+from numpool._planes import PAIRED, PAIRED_PLAIN, PAIRED_POWERS, planned
 from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
 from numpool._tap_plans import are_columns, are_runs, taps_plan
@@ -271,17 +271,19 @@ def _forward_plan(
         return separate or walk_plan(*walk, codes=codes, tasks=tasks)
 
     operands = (x, None, values, indices)
-    plain = x.dtype.newbyteorder("=") == rule.computed
     runs = not rows.swapped and (rows.taps is not None or rows.source is not None)
+    paired = PAIRED
+    if rows.source == rule.computed:
+        paired = PAIRED_PLAIN if rows.load == ("load", *[rule.computed.name] * 2) else PAIRED_POWERS
 
     def as_they_are(view: View) -> bool:
         # Whole planes 7 x 7 take half the time so, but for an arg-max.
         if rows.taps:
             return are_columns(view, x.dtype.name) or are_runs(view, x.itemsize, 128)
-        return plain and are_runs(view, x.itemsize, 32)
+        return rows.source is not None and are_runs(view, x.itemsize, 32)
 
     return planned(
-        windows, x.shape, operands, lead=0, keep_axes=positions, plain=plain, runs=runs,
+        windows, x.shape, operands, lead=0, keep_axes=positions, paired=paired, runs=runs,
         as_they_are=as_they_are, make=make,
     )  # fmt: skip
 
@@ -384,7 +386,7 @@ def _gather_plan(
         return are_runs(view, itemsize, 1)
 
     return planned(
-        windows, shape, operands, lead=2, keep_axes=False, plain=False, runs=False,
+        windows, shape, operands, lead=2, keep_axes=False, paired=PAIRED, runs=False,
         as_they_are=as_they_are, make=make,
     )  # fmt: skip
 

@@ -15,9 +15,10 @@ from numpool._plans import PARALLEL_BYTES, Plan
 from numpool._views import Dimension, View, canonical
 from numpool._windows import Axis, Windows
 
-# Planes with rows of up to as many columns are small: usually, where columns are combined in pairs,
-# which is quick along rows as well, and where nothing else is to be done to them.
-_WIDE, _NARROW, _NARROWEST = 64, 40, 6
+# Planes with rows of up to as many columns are small: usually, and where columns are combined in
+# pairs, which is quick along rows as well: fewer, if elements become accumulators by powers without
+# another type, or are accumulators as they are.
+_WIDE, PAIRED, PAIRED_POWERS, PAIRED_PLAIN = 64, 40, 16, 6
 # A block of planes fits the second-level cache.
 _BLOCK_BYTES = 1 << 18
 _BLOCK_PLANES = 64
@@ -31,20 +32,20 @@ def planned(
     *,
     lead: int,
     keep_axes: bool,
-    plain: bool,
+    paired: int,
     runs: bool,
     as_they_are: Callable[[View], bool],
     make: Callable[[View, int], Plan],
 ) -> Plan:
     """The plan of a walk over `operands`, made by `make(view, tasks)`: as they are, or block by
-    block where they are many small planes. `plain`: elements are accumulators as they are; `runs`
-    as `canonical` has it; `as_they_are`: whether those of a view, its axes joined, are no gain as
-    channels.
+    block where they are many small planes. `paired`: the most columns of these where columns are
+    combined in pairs, one of the above; `runs` as `canonical` has it; `as_they_are`: whether those
+    of a view, its axes joined, are no gain as channels.
     """
     strides = [None if a is None else a.strides for a in operands]
     joined = canonical(windows, shape, strides, lead, keep_axes, runs=runs)
     view = canonical(windows, shape, strides, lead, keep_axes, join=False)
-    block = 0 if as_they_are(joined) else _block(view, operands, lead, plain)
+    block = 0 if as_they_are(joined) else _block(view, operands, lead, paired)
     if block == 0:
         return make(joined, TASKS)
     return _Builder(view, operands, lead, block).plan(make)
@@ -64,22 +65,22 @@ def _sizes(view: View, lead: int) -> list[tuple[int, int, int]]:
     return [first, first, last, last]
 
 
-def _widest(view: View, plain: bool) -> int:
+def _widest(view: View, paired: int) -> int:
     """The most columns of a small plane."""
     column = view.columns.window
     if column.dilation > 1 or column.stride % 2:
         return _WIDE
-    if column.kernel % 2 == 0 and plain and view.depth.window.length == 1:
-        return _NARROWEST
-    return _NARROW if column.kernel % 2 == 0 or column.kernel == 3 else _WIDE
+    if column.kernel % 2 == 0:
+        return paired if view.depth.window.length == 1 else PAIRED
+    return PAIRED if column.kernel == 3 else _WIDE
 
 
-def _block(view: View, operands: Sequence[np.ndarray | None], lead: int, plain: bool) -> int:
+def _block(view: View, operands: Sequence[np.ndarray | None], lead: int, paired: int) -> int:
     """How many planes are a block; 0 where they are not small, or not many."""
     single_row = view.depth.window.length == view.rows.window.length == 1
     if not view.batch or view.channels.window.length > 1 or single_row:
         return 0
-    if view.columns.window.length > _widest(view, plain):
+    if view.columns.window.length > _widest(view, paired):
         return 0
     planes = view.batch[-1].window.length
     size = sum(
