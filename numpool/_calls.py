@@ -303,12 +303,21 @@ class _Backward(NamedTuple):
 
 
 def _backward_arrays(
-    grad_output: Any, x: Any, rank: int | None, arguments: tuple, out: Any, reads_x: bool
+    grad_output: Any,
+    x: Any,
+    rank: int | None,
+    arguments: tuple,
+    out: Any,
+    reads_x: bool,
+    swapped: bool = False,
 ) -> _Backward:
-    """`reads_x`: whether more of x than its shape, dtype and memory order is needed."""
+    """`reads_x`: whether more of x than its shape, dtype and memory order is needed. `swapped`:
+    whether the gradient may be in either byte order.
+    """
     x = (as_array if reads_x else as_any_order)("x", x, FLOATS)
     windows = windows_of(x.shape, rank, *arguments)
-    gradient = _of_shape("grad_output", as_array("grad_output", grad_output, FLOATS), windows)
+    gradient = (as_any_order if swapped else as_array)("grad_output", grad_output, FLOATS)
+    gradient = _of_shape("grad_output", gradient, windows)
     dtype = x.dtype.newbyteorder("=")
     if out is None:
         out = _empty_like(x, x.shape, dtype)
@@ -346,7 +355,7 @@ def _gather(
     if call is None or (out is not None and any(overlap(a, out) for a in sources)):
         reads_x = y is not None
         gradient, array, windows, result = _backward_arrays(
-            grad_output, x, rank, arguments, out, reads_x
+            grad_output, x, rank, arguments, out, reads_x, swapped=not reads_x
         )
         norms = y
         if y is not None:
@@ -413,7 +422,7 @@ def _average_gradient_plan(
         return None
     computed = _rules.average_type(gradient.dtype, x.dtype, divisor)
     rows = Rows(
-        ("load_gradient", gradient.dtype.name, computed.name),
+        ("load_gradient", gradient.dtype.name, computed.name, not gradient.dtype.isnative),
         ("store", computed.name, x.dtype.name),
         ("sum", computed.name),
     )

@@ -137,3 +137,23 @@ def test_a_backward_pass_gives_a_native_gradient():
         got = backward(swapped)
         assert got.dtype == x.dtype and got.dtype.isnative
         np.testing.assert_allclose(got, backward(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("layout", SWAPPED)
+def test_gradients_in_either_byte_order(layout, dtype):
+    shape, axes, step = SWAPPED[layout]
+    x = np.zeros(shape, dtype)
+    rng = np.random.default_rng(4)
+    for kernel, stride, padding in ((2, 2, 0), (3, 1, 1), (5, 3, 2)):
+        windows = {"kernel_size": kernel, "stride": stride, "padding": padding, "axis": axes}
+        size = list(numpool.output_shape(shape, **windows))
+        size[-1] *= abs(step)
+        gradient = rng.standard_normal(size).astype(dtype)
+        swapped = gradient.astype(gradient.dtype.newbyteorder())[..., ::step]
+        for counted in (True, False):
+            got = numpool.avg_pool_backward(swapped, x, **windows, count_include_pad=counted)
+            expected = numpool.avg_pool_backward(
+                gradient[..., ::step], x, **windows, count_include_pad=counted
+            )
+            np.testing.assert_array_equal(got, expected)

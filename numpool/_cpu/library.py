@@ -135,7 +135,10 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "take_swapped": (strided.make_take_swapped, strided.TAKE),
     "load": (lambda d, w: rows.make_load(d, _computed(w)), rows.SIGNATURE),
     "load_power": (lambda d, w, form: rows.make_load(d, _computed(w), form), rows.SIGNATURE),
-    "load_gradient": (lambda d, w: rows.make_load_gradient(d, _computed(w)), rows.SIGNATURE),
+    "load_gradient": (
+        lambda d, w, swapped: rows.make_load_gradient(d, _computed(w), swapped),
+        rows.SIGNATURE,
+    ),
     "load_root_gradient": (lp_rows.make_load_root_gradient, rows.SIGNATURE),
     "store": (lambda w, d: rows.make_store(_computed(w), d), rows.SIGNATURE),
     "store_average": (

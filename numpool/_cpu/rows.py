@@ -26,6 +26,7 @@ from numpool._cpu.memory import (
     write,
 )
 from numpool._cpu.plan import PLAN_TYPE
+from numpool._cpu.strided import from_swapped
 from numpool._cpu.taps import divisor_of, divisor_of_row
 
 # (plan, line, pitch, step, source, other, out, extra, depth, row, rows, column, columns, channels,
@@ -202,12 +203,19 @@ def shared_columns(window, column, columns):
     return first, max(min(window.divided_last - column, columns), first)
 
 
-def make_load_gradient(dtype, computed):
-    """Load of average's backward pass: each gradient over its divisor."""
+def make_load_gradient(dtype, computed, swapped):
+    """Load of average's backward pass: each gradient over its divisor. `swapped`: gradients have
+    their bytes in the other order.
+    """
     stored = stored_type(dtype)
     itemsize = stored.bitwidth // 8
     line_itemsize = computed.bitwidth // 8
-    convert = reader(dtype, computed)
+    number = value_of = reader(dtype, computed)
+    if swapped:
+        # In registers: taken row by row before, it takes as long as a copy of all of them.
+        native = from_swapped(stored)
+        stored = getattr(types, f"uint{stored.bitwidth}")
+        value_of = inline(lambda bits: number(native(bits)))
 
     @inline
     def load_columns(plan, line, source, first, last, channels, divisor):
@@ -218,11 +226,11 @@ def make_load_gradient(dtype, computed):
             target = array_at(line + first * channels * line_itemsize, size, computed)
             values = array_at(source + first * along, size, stored)
             for i in range(target.size):
-                target[i] = convert(values[i]) / by
+                target[i] = value_of(values[i]) / by
         else:
             for w in range(first, last):
                 for c in range(channels):
-                    value = convert(read(source + w * along + c * across, stored))
+                    value = value_of(read(source + w * along + c * across, stored))
                     write(line + (w * channels + c) * line_itemsize, value / by)
 
     def load_gradient(
@@ -239,12 +247,14 @@ def make_load_gradient(dtype, computed):
             values = start + this * plan.source.row
             fetch_ahead(values, step * plan.source.row)
             row_divisor = divisor_of_row(plan, depth, this)
-            shared = row_divisor * window.divisor
-            load_columns(plan, target, values, first, last, channels, shared)
-            for w in range(first + columns - last):
-                j = w if w < first else last + w - first
-                single = row_divisor * divisor_of(window, column + j)
-                load_columns(plan, target, values, j, j + 1, channels, single)
+            # The columns that share a divisor, and then the others one by one.
+            for w in range(-1, first + columns - last):
+                low, high, divisor = first, last, window.divisor
+                if w >= 0:
+                    low = w if w < first else last + w - first
+                    high, divisor = low + 1, divisor_of(window, column + low)
+                divisor *= row_divisor
+                load_columns(plan, target, values, low, high, channels, divisor)
 
     return load_gradient
 

@@ -114,23 +114,31 @@ def make_take(itemsize):
     return take
 
 
-@intrinsic
-def _swapped(typing_context, value):
-    """An integer with its bytes in the other order."""
-    return value(value), lambda context, builder, signature, args: builder.bswap(*args)
+def from_swapped(dtype):
+    """An intrinsic that gives the element whose bits are those of an integer in the other order."""
+
+    @intrinsic
+    def native(typing_context, bits):
+        def codegen(context, builder, signature, args):
+            return builder.bitcast(builder.bswap(*args), context.get_value_type(dtype))
+
+        return dtype(bits), codegen
+
+    return native
 
 
 def make_take_swapped(itemsize):
     """Take: elements of so many bytes, which are in the other order."""
     element = getattr(types, f"uint{8 * itemsize}")
+    native = from_swapped(element)
 
     def take(source, step, count, target):
         if step == itemsize:
             values, line = array_at(source, count, element), array_at(target, count, element)
             for i in range(count):
-                line[i] = _swapped(values[i])
+                line[i] = native(values[i])
         else:
             for i in range(count):
-                write(target + i * itemsize, _swapped(read(source + i * step, element)))
+                write(target + i * itemsize, native(read(source + i * step, element)))
 
     return take
