@@ -9,10 +9,12 @@ from numpool import _calls, _scatter_plans, max_pool_backward, output_shape
 
 # shape, window axes, kernel_size, stride, padding, dilation
 SCATTERS = [
-    # Small planes, many a line: windows tap by tap, by places, and one for a whole plane.
+    # Small planes, many a line: windows tap by tap, by places, by positions, and one for
+    # a whole plane.
     ((30, 28, 28), (1, 2), 3, 1, 1, 1),
     ((50, 7, 7), (1, 2), (3, 2), 1, (1, 0), 1),
     ((50, 14, 14), (1, 2), 3, 2, 0, 1),
+    ((30, 40, 41), (1, 2), 3, 2, 1, 1),
     ((50, 7, 7), (1, 2), 7, 1, 0, 1),
     ((20, 6, 7, 8), (1, 2, 3), 3, 1, 1, 1),
     # Planes of many lines, cut into bands.

@@ -125,6 +125,10 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
         lambda w, far: scatter_each.make_add_places(_computed(w), far),
         scatter_taps.ADD_TAPS,
     ),
+    "add_positions": (
+        lambda d, w: scatter_each.make_add_positions(d, _computed(w)),
+        scatter_taps.ADD_TAPS,
+    ),
     "add_channels": (
         lambda w: scatter_channels.make_add_channels(_computed(w)),
         scatter_taps.ADD_TAPS,

@@ -142,6 +142,9 @@ def make_scatter(computed):
                         start = (limits[0] - d0) * along_depth.step
                         start += (limits[3] - h0) * along_rows.step
                         start += (limits[6] - w0) * along_columns.step
+                        if plan.by_positions:
+                            start = d0 * along_depth.position_step + h0 * along_rows.position_step
+                            start += w0 * along_columns.position_step
                         call(plan.add, (plan_address, address_of(box), extent,
                             codes if plan.numbered else numbers, source, size,
                             size if plan.flat else columns * channels, start,

@@ -55,6 +55,8 @@ SCATTER = np.dtype(
     # numbers; taps in a row, and steps to the next in places and numbers; whether a line is one run
     # of windows.
     + integers("tap_rows", "row_places", "row_codes", "row_taps", "tap_step", "code_step", "flat")
+    # Whether gradients are added by their positions, and not by numbers or displacements.
+    + integers("by_positions")
     # The index of a window without data.
     + integers("nowhere")
     # Addresses of row functions, 0 where there is nothing to do.
