@@ -22,6 +22,9 @@ _WIDE, PAIRED, PAIRED_POWERS, PAIRED_PLAIN = 64, 40, 16, 6
 # A block of planes fits the second-level cache.
 _BLOCK_BYTES = 1 << 18
 _BLOCK_PLANES = 64
+# Where windows are spread, as many planes if they fit and all threads have some to do: 1.1 to 1.4
+# times as fast on planes 7 x 7 to 14 x 14.
+_SPREAD_PLANES = 256
 _FEW_PLANES = 16
 
 
@@ -88,7 +91,11 @@ def _block(view: View, operands: Sequence[np.ndarray | None], lead: int, paired:
         for shape, operand in zip(_sizes(view, lead), operands, strict=True)
         if operand is not None
     )
-    block = min(planes, _BLOCK_PLANES, _BLOCK_BYTES // size)
+    most = _BLOCK_PLANES
+    if lead == 2 and view.columns.window.stride > 1 and _SPREAD_PLANES * size <= _BLOCK_BYTES:
+        many = math.prod(d.window.length for d in view.batch) >= TASKS * _SPREAD_PLANES
+        most = _SPREAD_PLANES if many else most
+    block = min(planes, most, _BLOCK_BYTES // size)
     if block < _FEW_PLANES:
         return 0
     # Blocks of about one size, in whole tiles.

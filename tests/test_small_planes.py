@@ -107,3 +107,23 @@ def test_backward(shape, axes, arguments, dtype):
 
             found = backward(gradient, x, axis=axes, **arguments, **options)
             assert same(found, each_plane(alone, axes, gradient, x)), name
+
+
+@pytest.mark.parametrize("shape", [(16_403, 7, 6), (130, 127, 4, 5)])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_backward_of_so_many_that_blocks_are_larger(shape, dtype, monkeypatch):
+    blocks = []
+    block_of = _planes._block
+    monkeypatch.setattr(_planes, "_block", lambda *a: blocks.append(block_of(*a)) or blocks[-1])
+    arguments = {"kernel_size": 3, "stride": 2, "padding": 1}
+    x = np.zeros(shape, dtype)
+    gradient = values(numpool.output_shape(shape, axis=(-2, -1), **arguments), dtype)
+    _calls._calls.clear()
+    found = numpool.avg_pool2d_backward(gradient, x, divisor_override=4, **arguments)
+    half = shape[0] // 2
+    parts = [
+        numpool.avg_pool2d_backward(gradient[rows], x[rows], divisor_override=4, **arguments)
+        for rows in (slice(half), slice(half, None))
+    ]
+    assert blocks[0] > blocks[1]
+    assert same(found, np.concatenate(parts))
