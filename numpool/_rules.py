@@ -196,9 +196,16 @@ def power_form(exponent: Fraction, *dtypes: np.dtype) -> str:
 # are then taken again. Of cubes it would be those below 1e-12.
 _EXPONENT_FREE = ("itself", "square", "cube")
 _SHORT = ("itself", "square")
-# Of so many taps they are taken in float64, which loses none: none is looked at again, threads may
-# share a window, and windows over volumes take two passes. 0.15 to 0.5 of the time.
+# Of so many taps of volumes, or of windows side by side, they are taken in float64, which loses
+# none: no tap is looked at again, so threads may share a window, and windows over volumes take two
+# passes. 0.15 to 0.5 of the time.
 _MANY_TAPS = 1 << 12
+
+
+def _are_sums_shared(windows: Windows) -> bool:
+    """Whether sums of single windows may be made of several: see _passes.py and _pieces.py."""
+    side_by_side = all(w.outputs == 1 or w.stride >= w.kernel for w in windows.windows)
+    return windows.taps >= _MANY_TAPS and (side_by_side or len(windows.windows) == 3)
 
 
 def _lp(
@@ -219,8 +226,8 @@ def _lp(
         lift = power_form(Fraction(p), x, needed or result)
         root = power_form(1 / Fraction(p), x, needed or result)
     own = x.char in "fd" and result == x and scale == 0.0
-    short = lift in _SHORT and (x == _FLOAT64 or windows.taps < _MANY_TAPS)
-    computed = x if own and short else _FLOAT64
+    in_float64 = x == _FLOAT32 and p < math.inf and _are_sums_shared(windows)
+    computed = x if own and lift in _SHORT and not in_float64 else _FLOAT64
     store: tuple = ("store_root", x.name, result.name, computed.name, root)
     lines: tuple = ("max" if p == math.inf else "sum", computed.name)
     source = None

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from numpool import _calls, avg_pool, lp_pool, max_pool
+from numpool import _calls, _rules, avg_pool, lp_pool, max_pool
+from numpool._windows import windows_of
 
 WINDOWS = [
     # shape, then kernel size, stride, padding and dilation of each window axis
@@ -78,3 +79,20 @@ def test_an_intermediate_is_as_large_as_a_volume():
     (call,) = (c for c in _calls._calls.values() if c.arguments[1:3] == ((20, 3, 3), 1))
     assert call.plan.before.volumes == 4
     assert call.plan.before.size == 29 * 48 * 48
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride", "p", "computed"),
+    [
+        ((200, 200), 101, 1, 2, "float32"),
+        ((200, 200), 100, 100, 2, "float64"),
+        ((200, 200), 200, 1, 1, "float64"),
+        ((40, 40, 40), 31, 1, 2, "float64"),
+        ((40, 40, 40), 31, 1, np.inf, "float32"),
+        ((40, 40, 40), 3, 1, 2, "float32"),
+    ],
+)
+def test_norms_are_summed_in_float64_only_where_sums_are_shared(shape, kernel, stride, p, computed):
+    windows = windows_of(shape, len(shape), kernel, stride, 0, 1, False, None)
+    rule = _rules.FORWARD["lp"](np.dtype(np.float32), windows, p, None)
+    assert rule.computed == computed

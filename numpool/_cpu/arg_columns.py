@@ -37,7 +37,7 @@ from numpool._cpu.rows import lowest_of, stored_type
 from numpool._cpu.strided import every
 from numpool._cpu.taps import taps_of
 from numpool._cpu.tiles import first_code, item_addresses, parts_of
-from numpool._cpu.vectors import splat
+from numpool._cpu.vectors import splat, unsigned
 
 # Outputs of a vector.
 LANES = 16
@@ -72,8 +72,7 @@ class _Elements:
         pointer = builder.inttoptr(address, self.vector.as_pointer())
         values = builder.load(pointer, align=self.itemsize)
         if self.magnitude:
-            unsigned = [2 ** (8 * self.itemsize - 1) - 1] * LANES
-            values = builder.and_(values, ir.Constant(self.vector, unsigned))
+            values = unsigned(builder, values)
         if self.kind == "f":
             return ordered(builder, values)
         if self.kind == "b":  # any byte but 0 is True
