@@ -16,6 +16,7 @@ from numba.core import codegen, cpu, dispatcher
 # Methods of numba that do for each function what only the kernel as a whole needs.
 _NUMBAS: tuple[tuple[Any, str], ...] = (
     (dispatcher._FunctionCompiler, "_compile_core"),  # type: ignore[attr-defined]
+    (codegen.CPUCodeLibrary, "_optimize_functions"),
     (codegen.CPUCodeLibrary, "_optimize_final_module"),
     (codegen.JITCodeLibrary, "_finalize_specific"),
     (codegen.JITCPUCodegen, "_add_module"),
@@ -37,13 +38,19 @@ def _of_kernels_only(numbas: dict[str, Callable[..., Any]]) -> dict[str, Callabl
         finally:
             depth -= 1
 
+    def optimize_functions(self: Any, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
     def optimize(self: Any) -> None:
         if depth <= 1:
             # What nobody else can call may go once it is inlined.
             for function in self._final_module.functions:
                 if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
                     function.linkage = Linkage.internal
-            numbas["_optimize_final_module"](self)
+            # Once: a first round of numba's is for reference counts, of which there are none.
+            passes = self._codegen._module_pass_manager()
+            manager, *builder = passes if isinstance(passes, tuple) else (passes,)
+            manager.run(self._final_module, *builder)
 
     def generate_code(self: Any) -> None:
         if depth <= 1:
@@ -64,6 +71,7 @@ def _of_kernels_only(numbas: dict[str, Callable[..., Any]]) -> dict[str, Callabl
 
     return {
         "_compile_core": compile_function,
+        "_optimize_functions": optimize_functions,
         "_optimize_final_module": optimize,
         "_finalize_specific": generate_code,
         "_add_module": add_module,

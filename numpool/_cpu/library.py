@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -38,7 +39,6 @@ from numpool._cpu import (
     walk,
 )
 from numpool._cpu.cache import KernelCache
-from numpool._cpu.memory import inline
 from numpool._operators import NO_PACKED
 
 # (plan, source, other, out, extra, first task, last task), returns the number of tasks done.
@@ -55,15 +55,13 @@ def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Call
     both, of_vectors = getattr(rows.scalar, combine), getattr(vectors, combine, None)
     if dtype == "float16":
         both, of_vectors = halves.larger_half, halves.larger
-    reduce_run = None
-    if not pairs:
-        reduce_run = vectors.make_reduce_run(of_vectors, identity, computed)
+    reduce_run = None if pairs else vectors.make_reduce_run(of_vectors, identity, computed)
     return lines.make_lines(
         both,
         computed(identity),
         computed,
         overlap,
-        pairs=pairs,
+        combine_vectors=None if pairs else of_vectors,
         reduce_run=reduce_run,
     )
 
@@ -71,15 +69,17 @@ def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Call
 def _converting(combine: str, dtype: str, source: str, form: str | None = None) -> Callable:
     """Lines of accumulators made from source rows on the way: converted, or powers."""
     computed = _computed(dtype)
-    stored, lift = rows.stored_type(source), rows.lifter(source, computed, form)
+    stored = rows.stored_type(source)
     of_vectors = getattr(vectors, combine), 0, computed
+    lift = functools.partial(vectors.lifted, source=stored, dtype=computed, form=form)
     return lines.make_lines(
         getattr(rows.scalar, combine),
         computed(0),
         computed,
         combine == "larger",
+        combine_vectors=of_vectors[0],
         source=stored,
-        convert=inline(lambda value, code: lift(value)),
+        convert=lift,
         reduce_run=vectors.make_reduce_run(*of_vectors),
         lift_run=vectors.make_reduce_run(*of_vectors, stored, form),
     )
@@ -92,6 +92,7 @@ def _packing(source: str, magnitude: bool = False) -> Callable:
         types.int64(NO_PACKED),
         types.int64,
         True,
+        combine_vectors=vectors.larger,
         packed=True,
         source=rows.stored_type(source),
         convert=arg_rows.packer(source, magnitude),

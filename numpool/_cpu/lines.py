@@ -8,7 +8,8 @@ operator with its type costs little more than its loops. A call costs some 3 ns.
 import numpy as np
 from numba import types
 
-from numpool._cpu.loops import itemsize_of, pair_loops, value_loops
+from numpool._cpu.line_loops import make_lifts, make_loops, shifted
+from numpool._cpu.loops import itemsize_of, packed_lifts, pair_loops, value_moves
 from numpool._cpu.memory import fetch_ahead, function
 from numpool._cpu.windowing import make_runs, make_windowing
 
@@ -82,27 +83,31 @@ def make_lines(
     dtype,
     overlap,
     *,
-    pairs=False,
+    combine_vectors=None,
     packed=False,
     source=None,
     convert=None,
     reduce_run=None,
     lift_run=None,
 ):
-    """The kernel for an operator that computes in a numba type, on plain values, pairs or packed
-    values.
+    """The kernel for an operator that computes in a numba type, on plain or packed values that are
+    combined as vectors by `combine_vectors`, or on pairs.
 
-    Elements of rows of type `source` become accumulators by `convert`, if they are not. Plain
-    values may have a `reduce_run`, and elements a `lift_run`: see vectors.py.
+    Elements of rows of type `source` become accumulators by `convert`, if they are not: as vectors,
+    or one by one if packed. Plain values may have a `reduce_run`, and elements a `lift_run`: see
+    vectors.py.
     """
-    if pairs:
+    if combine_vectors is None:
         loops, lifts = pair_loops(combine, identity, dtype)
         lift = fold = make_fold(lifts, dtype, dtype)
     else:
-        loops, lifts = value_loops(combine, identity, dtype, source, convert, packed)
+        loops = make_loops(combine_vectors, identity, dtype, shifted if packed else None)
+        loops = (*loops[:8], *value_moves(combine, dtype, packed), *loops[8:])
         lift = fold = make_fold(loops[1:6], dtype, dtype)
-        if convert is not None:
-            lift = make_fold(lifts, dtype, source)
+        if packed:
+            lift = make_fold(packed_lifts(combine, dtype, source, convert), dtype, source)
+        elif convert is not None:
+            lift = make_fold(make_lifts(combine_vectors, dtype, source, convert), dtype, source)
     fill, into = loops[0], loops[4]
     windowing = make_windowing(loops, overlap, dtype, make_runs(reduce_run, combine, dtype, dtype))
     window_line, slide_line, extend, reduce = windowing

@@ -52,86 +52,15 @@ def _shifted(packed, shift):
     return packed - shift  # codes count down
 
 
-def value_loops(combine, identity, dtype, source=None, convert=None, packed=False):
-    """The loops over plain or packed values; `combine(a, b)` is the accumulator of both.
-
-    Elements of source rows are of type `source` and become accumulators by `convert(element,
-    code)`; without them they are accumulators as they are.
+def value_moves(combine, dtype, packed):
+    """The loops (neighbours_of_3, take) over plain or packed values; `combine(a, b)` is the
+    accumulator of both.
     """
     moved = _shifted if packed else _as_it_is
 
     @inline
     def values_of(line):
         return array_at(line[0], line[1], dtype)
-
-    @function
-    def fill(target, distance):
-        out = values_of(target)
-        for i in range(out.size):
-            out[i] = identity
-
-    @function
-    def copy(target, a, shift, distance):
-        out, first = values_of(target), values_of(a)
-        for i in range(out.size):
-            out[i] = moved(first[i], shift)
-
-    @function
-    def two(target, a, b, a_shift, b_shift, distance):
-        out, first, second = values_of(target), values_of(a), values_of(b)
-        for i in range(out.size):
-            out[i] = combine(moved(first[i], a_shift), moved(second[i], b_shift))
-
-    @function
-    def three(target, a, b, c, a_shift, b_shift, c_shift, distance):
-        out, first, second, third = values_of(target), values_of(a), values_of(b), values_of(c)
-        for i in range(out.size):
-            both = combine(moved(first[i], a_shift), moved(second[i], b_shift))
-            out[i] = combine(both, moved(third[i], c_shift))
-
-    @function
-    def four(target, a, b, c, d):
-        out, first, second = values_of(target), values_of(a), values_of(b)
-        third, fourth = values_of(c), values_of(d)
-        for i in range(out.size):
-            out[i] = combine(combine(first[i], second[i]), combine(third[i], fourth[i]))
-
-    @function
-    def five(target, a, b, c, d, e):
-        out, first, second = values_of(target), values_of(a), values_of(b)
-        third, fourth, fifth = values_of(c), values_of(d), values_of(e)
-        for i in range(out.size):
-            rest = combine(combine(fourth[i], fifth[i]), third[i])
-            out[i] = combine(combine(first[i], second[i]), rest)
-
-    @function
-    def into(target, a, shift, distance):
-        out, first = values_of(target), values_of(a)
-        for i in range(out.size):
-            out[i] = combine(out[i], moved(first[i], shift))
-
-    @function
-    def two_into(target, a, b, a_shift, b_shift, distance):
-        out, first, second = values_of(target), values_of(a), values_of(b)
-        for i in range(out.size):
-            both = combine(moved(first[i], a_shift), moved(second[i], b_shift))
-            out[i] = combine(out[i], both)
-
-    # A literal stride becomes vector shuffles, a stride in a variable never does: 3 times faster.
-    @function
-    def neighbours(target, line, shift, distance):
-        out, values = values_of(target), values_of(line)
-        for i in range(out.size):
-            out[i] = combine(values[2 * i], moved(values[2 * i + 1], shift))
-
-    # And only if all elements are used: hence the evens for the third taps of windows of 3.
-    @function
-    def neighbours_and_evens(target, evens, line, shift, distance):
-        out, kept, values = values_of(target), values_of(evens), values_of(line)
-        for i in range(out.size):
-            a, b = values[2 * i], values[2 * i + 1]
-            out[i] = combine(a, moved(b, shift))
-            kept[i] = a
 
     # Pixels of three channels: 8 times faster than a loop over channels.
     @function
@@ -148,10 +77,17 @@ def value_loops(combine, identity, dtype, source=None, convert=None, packed=Fals
         for i in range(out.size):
             out[i] = values[i * stride]
 
-    along = (neighbours, neighbours_and_evens, neighbours_of_3, take)
-    loops = (fill, copy, two, three, into, two_into, *along, four, five)
-    if convert is None:
-        return loops, (copy, two, three, into, two_into)
+    return neighbours_of_3, take
+
+
+def packed_lifts(combine, dtype, source, convert):
+    """The loops (lift, lift_two, lift_three, lift_into, lift_two_into) over elements of type
+    `source`, which become packed values by `convert(element, code)`.
+    """
+
+    @inline
+    def values_of(line):
+        return array_at(line[0], line[1], dtype)
 
     @inline
     def elements_of(line):
@@ -176,7 +112,7 @@ def value_loops(combine, identity, dtype, source=None, convert=None, packed=Fals
             out[i] = combine(out[i], convert(first[i], code))
 
     lift_three, lift_two_into = _in_two_steps(lift_two, lift_into)
-    return loops, (lift, lift_two, lift_three, lift_into, lift_two_into)
+    return lift, lift_two, lift_three, lift_into, lift_two_into
 
 
 def pair_loops(prefers_second, identity, dtype):

@@ -7,6 +7,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from numpool._cpu import halves
+from numpool._cpu.line_loops import splat, vector_of
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import AHEAD, fetch_line
 from numpool._cpu.rows import smallest_of, stored_type
@@ -22,13 +23,6 @@ def lanes_of(dtype):
     depth on every CPU.
     """
     return max(_BYTES // itemsize_of(dtype), 16)
-
-
-def _vector(dtype, lanes):
-    """The vector type of values of a numba type."""
-    if isinstance(dtype, types.Float):
-        return ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), lanes)
-    return ir.VectorType(ir.IntType(dtype.bitwidth), lanes)
 
 
 def larger(builder, dtype, a, b):
@@ -51,11 +45,11 @@ def unsigned(builder, bits):
     return builder.and_(bits, ir.Constant(bits.type, [mask] * bits.type.count))
 
 
-def lifted(builder, source, dtype, form, value):
+def lifted(builder, value, source, dtype, form):
     """Elements of the numba type `source` as accumulators of `dtype`, by the `form` of a power if
     any: `rows.lifter`.
     """
-    vector = _vector(dtype, value.type.count)
+    vector = vector_of(dtype, value.type.count)
     if source != dtype and isinstance(source, types.Float):
         value = builder.fpext(value, vector)
     elif source != dtype:
@@ -86,15 +80,6 @@ def is_larger(builder, dtype, a, b):
     return builder.and_(above, builder.fcmp_ordered("ord", a, a))
 
 
-def splat(builder, scalar, vector):
-    """A vector of one value."""
-    one = builder.insert_element(
-        ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-    )
-    picks = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
-    return builder.shuffle_vector(one, one, picks)
-
-
 def make_reduce_run(combine, identity, dtype, source=None, form=None):
     """An intrinsic that combines so many neighbours, from an address on; as many as `lanes_of` at
     least. `combine` is one of the above. Elements of the numba type `source`, if any, are `lifted`.
@@ -106,7 +91,7 @@ def make_reduce_run(combine, identity, dtype, source=None, form=None):
 
     def codegen(context, builder, signature, args):
         address, count = args
-        word, vector, elements = count.type, _vector(dtype, lanes), _vector(stored, lanes)
+        word, vector, elements = count.type, vector_of(dtype, lanes), vector_of(stored, lanes)
         nothing = ir.Constant(vector, [ir.Constant(vector.element, identity)] * lanes)
 
         def both(a, b):
@@ -115,7 +100,7 @@ def make_reduce_run(combine, identity, dtype, source=None, form=None):
         def load(place):
             start = builder.add(address, builder.mul(place, ir.Constant(word, itemsize)))
             value = builder.load(builder.inttoptr(start, elements.as_pointer()), align=itemsize)
-            return value if source is None else lifted(builder, source, dtype, form, value)
+            return value if source is None else lifted(builder, value, source, dtype, form)
 
         def tree(place, vectors):
             values = [
