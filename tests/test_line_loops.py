@@ -165,36 +165,47 @@ def test_codes_of_packed_values_are_shifted():
         np.testing.assert_array_equal(array[300 : 300 + size], expected[1])
 
 
+def folding(loop, count):
+    """A lift as a function of: the target and its start, elements and where lines of them start,
+    size, rows.
+    """
+    zero = np.int64(0)
+    calls = {
+        1: lambda out, to, x, at, n, by: loop(line(out, to, n), line(x, at[0], n), zero, zero, by),
+        2: lambda out, to, x, at, n, by: loop(
+            line(out, to, n), line(x, at[0], n), line(x, at[1], n), zero, zero, zero, by
+        ),
+        3: lambda out, to, x, at, n, by: loop(
+            line(out, to, n), line(x, at[0], n), line(x, at[1], n), line(x, at[2], n),
+            zero, zero, zero, zero, by,
+        ),
+    }  # fmt: skip
+    return numba.njit(calls[count])
+
+
 @pytest.mark.parametrize(
     "source, dtype, form",
     [("uint8", "uint16", None), ("float32", "float64", "cube"), ("float32", "float32", "square")],
 )
 @pytest.mark.parametrize("name", LIFTS)
-def test_elements_become_accumulators_as_one_by_one(name, source, dtype, form):
+def test_rows_of_elements_become_accumulators_as_one_by_one(name, source, dtype, form):
     stored, computed = getattr(types, source), getattr(types, dtype)
     lift = functools.partial(vectors.lifted, source=stored, dtype=computed, form=form)
-    loop = line_loops.make_lifts(vectors.add, computed, stored, lift)[list(LIFTS).index(name)]
+    lifts = line_loops.make_lifts(vectors.add, computed, stored, lift)
+    run = folding(lifts[list(LIFTS).index(name)], LIFTS[name])
     one = rows.lifter(source, computed, form)
     lifted = numba.vectorize([computed(stored)])(lambda value: one(value))
-    zero = np.int64(0)
-    calls = {
-        1: lambda out, x, n: loop(line(out, 0, n), line(x, 3, n), zero, zero),
-        2: lambda out, x, n: loop(
-            line(out, 0, n), line(x, 3, n), line(x, 403, n), zero, zero, zero
-        ),
-        3: lambda out, x, n: loop(
-            line(out, 0, n), line(x, 3, n), line(x, 403, n), line(x, 803, n), zero, zero, zero, zero
-        ),
-    }  # fmt: skip
-    run = numba.njit(calls[LIFTS[name]])
     rng = np.random.default_rng(8)
-    for size in SIZES:
-        x, out = elements(rng, source, 1300), elements(rng, dtype, 400)
-        starts = (3, 403, 803)[: LIFTS[name]]
-        taps = lifted(np.stack([x[start : start + size] for start in starts]))
+    for size, (count, backwards) in itertools.product(SIZES, [(1, False), (4, False), (3, True)]):
+        lines, out = elements(rng, source, (5, 3, 336)), elements(rng, dtype, (4, 340))
+        taken = lines[:count] if not backwards else lines[4 : 4 - count : -1]
+        taps = lifted(taken[:, : LIFTS[name], 2 : 2 + size])
         expected = out.copy()
         with np.errstate(invalid="ignore"):
-            total = functools.reduce(np.add, taps)
-            expected[:size] = out[:size] + total if "into" in name else total
-        run(out, x, size)
-        np.testing.assert_array_equal(out, expected)
+            total = functools.reduce(np.add, np.moveaxis(taps, 1, 0))
+            own = out[:count, 1 : 1 + size]
+            expected[:count, 1 : 1 + size] = own + total if "into" in name else total
+        starts = np.arange(3) * 336 + 2 + (4 * 3 * 336 if backwards else 0)
+        step = lines.strides[0] * (-1 if backwards else 1)
+        run(out.reshape(-1), 1, lines.reshape(-1), starts, size, (count, out.strides[0], step))
+        np.testing.assert_array_equal(out, expected, f"{count} rows of {size}, {backwards}")

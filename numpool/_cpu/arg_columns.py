@@ -37,7 +37,8 @@ from numpool._cpu.rows import lowest_of, stored_type
 from numpool._cpu.strided import every
 from numpool._cpu.taps import taps_of
 from numpool._cpu.tiles import first_code, item_addresses, parts_of
-from numpool._cpu.vectors import splat, unsigned
+from numpool._cpu.vector_loops import splat
+from numpool._cpu.vectors import unsigned
 
 # Outputs of a vector.
 LANES = 16

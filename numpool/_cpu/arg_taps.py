@@ -17,7 +17,8 @@ from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import lowest_of, stored_type
 from numpool._cpu.taps import taps_of
 from numpool._cpu.tiles import first_code, item_addresses, parts_of
-from numpool._cpu.vectors import is_larger, load_values, splat
+from numpool._cpu.vector_loops import splat
+from numpool._cpu.vectors import is_larger, load_values
 
 # Channels of a vector: two for a register of 64 bytes keep its unit busy; and for fewer channels.
 LANES, FEW_LANES = 32, 16

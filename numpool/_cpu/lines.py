@@ -20,8 +20,10 @@ FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, EXTEND, REDUCE, LIFT_RUNS = np.ar
 SIGNATURE = types.void(*[types.int64] * 16)
 
 
-def make_fold(lifts, dtype, source):
-    """The function that folds rows of type `source` into lines."""
+def make_fold(lifts, dtype, source, by_rows=True):
+    """The function that folds rows of type `source` into lines, by loops that go over rows
+    themselves, or over one line.
+    """
     lift, lift_two, lift_three, lift_into, lift_two_into = lifts
     itemsize, source_itemsize = itemsize_of(dtype), itemsize_of(source)
 
@@ -36,6 +38,8 @@ def make_fold(lifts, dtype, source):
         if pitch == size and source_pitch == size * source_itemsize:
             size, rows = size * rows, 1
         taps = depth_taps * row_taps
+        target_step = pitch * itemsize
+        by = (rows, target_step, source_pitch)
         depth = row = done = 0
         while done < taps:
             # Where the next three taps are, and their codes.
@@ -49,29 +53,26 @@ def make_fold(lifts, dtype, source):
                 if row == row_taps:
                     row = 0
                     depth += 1
-            for r in range(rows):
-                out = (target + r * pitch * itemsize, size)
-                if done == 0:
-                    fetch_ahead(c + r * source_pitch, source_pitch)
-                x, y, z = (
-                    (a + r * source_pitch, size),
-                    (b + r * source_pitch, size),
-                    (c + r * source_pitch, size),
-                )
+            for r in range(1 if by_rows else rows):
+                out = (target + r * target_step, size)
+                at = r * source_pitch
+                if not by_rows and done == 0:
+                    fetch_ahead(c + at, source_pitch)
+                x, y, z = (a + at, size), (b + at, size), (c + at, size)
                 if done == 0:
                     if together == 3:
-                        lift_three(out, x, y, z, a_code, b_code, c_code, distance)
+                        lift_three(out, x, y, z, a_code, b_code, c_code, distance, by)
                     elif together == 2:
-                        lift_two(out, y, z, b_code, c_code, distance)
+                        lift_two(out, y, z, b_code, c_code, distance, by)
                     else:
-                        lift(out, z, c_code, distance)
+                        lift(out, z, c_code, distance, by)
                 else:
                     if together == 3:
-                        lift_into(out, x, a_code, distance)
+                        lift_into(out, x, a_code, distance, by)
                     if together >= 2:
-                        lift_two_into(out, y, z, b_code, c_code, distance)
+                        lift_two_into(out, y, z, b_code, c_code, distance, by)
                     else:
-                        lift_into(out, z, c_code, distance)
+                        lift_into(out, z, c_code, distance, by)
             done += together
 
     return fold
@@ -99,13 +100,15 @@ def make_lines(
     """
     if combine_vectors is None:
         loops, lifts = pair_loops(combine, identity, dtype)
-        lift = fold = make_fold(lifts, dtype, dtype)
+        lift = fold = make_fold(lifts, dtype, dtype, by_rows=False)
     else:
-        loops = make_loops(combine_vectors, identity, dtype, shifted if packed else None)
+        moved = shifted if packed else None
+        loops = make_loops(combine_vectors, identity, dtype, moved)
         loops = (*loops[:8], *value_moves(combine, dtype, packed), *loops[8:])
-        lift = fold = make_fold(loops[1:6], dtype, dtype)
+        lift = fold = make_fold(make_lifts(combine_vectors, dtype, moved=moved), dtype, dtype)
         if packed:
-            lift = make_fold(packed_lifts(combine, dtype, source, convert), dtype, source)
+            lifts = packed_lifts(combine, dtype, source, convert)
+            lift = make_fold(lifts, dtype, source, by_rows=False)
         elif convert is not None:
             lift = make_fold(make_lifts(combine_vectors, dtype, source, convert), dtype, source)
     fill, into = loops[0], loops[4]

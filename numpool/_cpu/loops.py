@@ -1,10 +1,12 @@
-"""The hot loops: all loops over elements that are combined, and nothing else.
+"""The hot loops that are made in Python: over pairs, of elements that are packed, along a line. All
+others are in line_loops.py.
 
 A line is (address, size): consecutive accumulators. For arg-max, an accumulator holds a value and a
 code, which tells which tap of a window it is; where a later part of a window is combined, its codes
 grow by that part's `shift`. Values of up to 32 bits are packed with their codes in one int64. Wider
 ones are pairs, whose codes lie `distance` bytes behind the values; every loop has a version for
-these. Loops over plain values take the same arguments and ignore those.
+these. Loops over plain values take the same arguments and ignore those, and
+these loops ignore the rows that lifts of line_loops.py go over.
 
 A loop is small and compiled once, so that LLVM makes vector instructions of it and its checks for
 overlapping lines stay few. In-place loops are loops of their own: given its target as an argument,
@@ -30,14 +32,14 @@ def _in_two_steps(two, into):
     """Loops over one line more, made of those over two lines and over one."""
 
     @inline
-    def three(target, a, b, c, a_shift, b_shift, c_shift, distance):
-        two(target, a, b, a_shift, b_shift, distance)
-        into(target, c, c_shift, distance)
+    def three(target, a, b, c, a_shift, b_shift, c_shift, *others):
+        two(target, a, b, a_shift, b_shift, *others)
+        into(target, c, c_shift, *others)
 
     @inline
-    def two_into(target, a, b, a_shift, b_shift, distance):
-        into(target, a, a_shift, distance)
-        into(target, b, b_shift, distance)
+    def two_into(target, a, b, a_shift, b_shift, *others):
+        into(target, a, a_shift, *others)
+        into(target, b, b_shift, *others)
 
     return three, two_into
 
@@ -94,19 +96,19 @@ def packed_lifts(combine, dtype, source, convert):
         return array_at(line[0], line[1], source)
 
     @function
-    def lift(target, a, code, distance):
+    def lift(target, a, code, distance, by):
         out, first = values_of(target), elements_of(a)
         for i in range(out.size):
             out[i] = convert(first[i], code)
 
     @function
-    def lift_two(target, a, b, a_code, b_code, distance):
+    def lift_two(target, a, b, a_code, b_code, distance, by):
         out, first, second = values_of(target), elements_of(a), elements_of(b)
         for i in range(out.size):
             out[i] = combine(convert(first[i], a_code), convert(second[i], b_code))
 
     @function
-    def lift_into(target, a, code, distance):
+    def lift_into(target, a, code, distance, by):
         out, first = values_of(target), elements_of(a)
         for i in range(out.size):
             out[i] = combine(out[i], convert(first[i], code))
@@ -214,7 +216,7 @@ def pair_loops(prefers_second, identity, dtype):
 
     # Source rows have values only: all their elements get the code of their tap.
     @function
-    def lift(target, a, code, distance):
+    def lift(target, a, code, distance, by):
         values, codes, a_values = values_of(target), codes_of(target, distance), values_of(a)
         for i in range(values.size):
             values[i] = a_values[i]
@@ -222,7 +224,7 @@ def pair_loops(prefers_second, identity, dtype):
             codes[i] = code
 
     @function
-    def lift_two(target, a, b, a_code, b_code, distance):
+    def lift_two(target, a, b, a_code, b_code, distance, by):
         values, codes = values_of(target), codes_of(target, distance)
         a_values, b_values = values_of(a), values_of(b)
         for i in range(values.size):
@@ -231,7 +233,7 @@ def pair_loops(prefers_second, identity, dtype):
             codes[i] = b_code if second else a_code
 
     @function
-    def lift_into(target, a, code, distance):
+    def lift_into(target, a, code, distance, by):
         values, codes, a_values = values_of(target), codes_of(target, distance), values_of(a)
         for i in range(values.size):
             second = prefers_second(values[i], codes[i], a_values[i], code)

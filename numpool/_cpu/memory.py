@@ -195,7 +195,7 @@ def prefetch(typing_context, address):
 
 # How far ahead memory is fetched, and in rows of what size at most: what follows in longer ones,
 # processors fetch on their own.
-AHEAD = _LONGEST = 4096
+AHEAD = LONGEST = 4096
 
 
 @inline
@@ -211,7 +211,7 @@ def fetch_ahead(row, step):
     address to the next, `step` bytes further. It is worth 1.2 to 1.5 times on planes 112 x 112.
     """
     size = abs(step)
-    if size <= _LONGEST:
+    if size <= LONGEST:
         fetch(row + (AHEAD if step > 0 else -AHEAD), size)
 
 

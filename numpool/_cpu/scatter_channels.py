@@ -10,7 +10,8 @@ from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import array_at
 from numpool._cpu.scatter_plan import SCATTER_TYPE
 from numpool._cpu.scatter_taps import fetch_part
-from numpool._cpu.vectors import lanes_of, splat
+from numpool._cpu.vector_loops import splat
+from numpool._cpu.vectors import lanes_of
 
 
 def _make_add_window(computed):

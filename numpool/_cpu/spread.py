@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import address_of, array_at, inline, piece
-from numpool._cpu.vectors import splat
+from numpool._cpu.vector_loops import splat
 
 # (target, its pitch, rows, size of a row, lines of wide and of narrow phases, their pitch,
 # channels, period, wide, start)

@@ -7,10 +7,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from numpool._cpu import halves
-from numpool._cpu.line_loops import splat, vector_of
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import AHEAD, fetch_line
 from numpool._cpu.rows import smallest_of, stored_type
+from numpool._cpu.vector_loops import splat, vector_of
 
 _BYTES = 64
 _UNROLLED = 8

@@ -1,0 +1,234 @@
+"""How loops over lines are made, as LLVM's instructions: a formula of vectors becomes a loop.
+
+A line is (address, size). What is a vector in the middle of a line is one at its ends too: the last
+vector reaches back over elements of the one before, and so a line of 28 elements takes two vectors
+and not one and twelve steps. Both ends are worked out before anything is stored, so that it does
+not matter if a target is one of the lines.
+
+Loops in Python, of which LLVM has to make vectors, take numba ten times as long to compile.
+"""
+
+import itertools
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from numpool._cpu.loops import itemsize_of
+from numpool._cpu.memory import AHEAD, CHECKED, LONGEST, fetch_line
+
+_VECTOR_BYTES = 64
+_WORD = ir.IntType(64)
+
+_numbers = itertools.count()
+
+
+def vector_of(dtype, lanes):
+    """The vector type of values of a numba type."""
+    if isinstance(dtype, types.Float):
+        return ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), lanes)
+    return ir.VectorType(ir.IntType(dtype.bitwidth), lanes)
+
+
+def splat(builder, scalar, vector):
+    """A vector of one value."""
+    one = builder.insert_element(
+        ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
+    )
+    picks = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(one, one, picks)
+
+
+def _number(value):
+    return ir.Constant(_WORD, value)
+
+
+def _pointer(builder, address, place, dtype, lanes):
+    start = builder.add(address, builder.mul(place, _number(itemsize_of(dtype))))
+    return builder.inttoptr(start, vector_of(dtype, lanes).as_pointer())
+
+
+def _load(builder, address, place, dtype, lanes):
+    """The elements of a line from a place on."""
+    pointer = _pointer(builder, address, place, dtype, lanes)
+    return builder.load(pointer, align=itemsize_of(dtype))
+
+
+def _store(builder, values, address, place, dtype):
+    pointer = _pointer(builder, address, place, dtype, values.type.count)
+    builder.store(values, pointer, align=itemsize_of(dtype))
+
+
+def _apart(builder, a, b):
+    """The evens and the odds of two vectors, one behind the other."""
+    picks = ir.VectorType(ir.IntType(32), a.type.count)
+    evens = ir.Constant(picks, list(range(0, 2 * a.type.count, 2)))
+    odds = ir.Constant(picks, list(range(1, 2 * a.type.count, 2)))
+    return builder.shuffle_vector(a, b, evens), builder.shuffle_vector(a, b, odds)
+
+
+def _cover(builder, dtype, target, size, lanes, make, in_place):
+    """Cover a line at the address `target` by vectors. `make(place, lanes)` makes one, and gives
+    the function that stores it. If `in_place`, both ends are made before anything is stored.
+    """
+
+    def several(lanes):
+        last = builder.sub(size, _number(lanes))
+        store_first = make(_number(0), lanes)
+        store_last = make(last, lanes) if in_place else None
+        if not in_place:
+            store_first()
+        # Between them, vectors are stored to whole cache lines: 1.2 times on 256 x 256 x 256.
+        into_line = builder.udiv(target, _number(itemsize_of(dtype)))
+        into_line = builder.and_(into_line, _number(lanes - 1))
+        first = builder.sub(_number(lanes), into_line)
+        with cgutils.for_range_slice(builder, first, last, _number(lanes)) as (place, _):
+            make(place, lanes)()
+        if in_place:
+            store_first()
+        (store_last or make(last, lanes))()
+
+    if lanes > 1:
+        several(lanes)
+    else:
+        with cgutils.for_range(builder, size) as loop:
+            make(loop.index, 1)()
+
+
+def _for_widest(builder, dtype, size, make):
+    """`make(lanes)` for the most lanes that fit a line, of a vector, a part of one, or a single
+    element; then return.
+    """
+    lanes = _VECTOR_BYTES // itemsize_of(dtype)
+    while lanes > 1:
+        with builder.if_then(builder.icmp_signed(">=", size, _number(lanes))):
+            make(lanes)
+            builder.ret_void()
+        lanes //= 4
+    make(1)
+    builder.ret_void()
+
+
+def _fetch_ahead(builder, row, step):
+    """`memory.fetch_ahead`"""
+    back = builder.icmp_signed("<", step, _number(0))
+    size = builder.select(back, builder.neg(step), step)
+    there = builder.select(back, _number(-AHEAD), _number(AHEAD))
+    start = builder.add(row, there)
+    near = builder.icmp_signed("<=", size, _number(LONGEST))
+    size = builder.select(near, size, _number(0))
+    with cgutils.for_range_slice(builder, _number(0), size, _number(64)) as (at, _):
+        fetch_line(builder, builder.add(start, at))
+
+
+def make_loop(
+    dtype,
+    formula,
+    *,
+    in_place=False,
+    pairs=False,
+    targets=1,
+    source=None,
+    moved=None,
+    by_rows=False,
+):
+    """What an intrinsic `loop(*targets, *lines, *shifts, ...)` has to return.
+
+    The loop goes over lines of `dtype`, or of the type `source` if they have other elements than
+    the target. `formula(builder, *vectors)` makes the target's vector of one of each line, and of
+    the target's own before these if `in_place`; of several targets it makes as many. With `pairs`
+    it gets the evens and the odds of a line twice as long. Vectors of lines, with pairs the odds,
+    are first moved by their shifts with `moved(builder, vector, shift)`, if that is given.
+
+    If `by_rows`, the last argument is a tuple: how many rows there are of targets and lines; how
+    many bytes lie from a target to the next, and from a line to the next; and whether what follows
+    the last line in memory is fetched ahead.
+    """
+    name = f"numpool_loop_{next(_numbers)}"
+    elements = dtype if source is None else source
+
+    def define(module, count):
+        """The function of addresses of targets, the size, addresses of lines, shifts, rows."""
+        shifts = 0 if moved is None else count
+        kind = [_WORD] * (targets + 1 + count + shifts + 3 * by_rows)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kind), name)
+        # One for all modules of a kernel, and not once more at each call.
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        builder = ir.IRBuilder(function.append_basic_block())
+        to, (size, *words) = function.args[:targets], function.args[targets:]
+        lines, shifts, by = words[:count], words[count : count + shifts], words[count + shifts :]
+
+        def vectors_of(lines, place, lanes):
+            if not pairs:
+                return [_load(builder, line, place, elements, lanes) for line in lines]
+            first = builder.mul(place, _number(2))
+            second = builder.add(first, _number(lanes))
+            halves = (_load(builder, lines[0], half, elements, lanes) for half in (first, second))
+            return list(_apart(builder, *halves))
+
+        def line(lanes, to, lines):
+            """One line of each."""
+
+            def make(place, lanes):
+                vectors = vectors_of(lines, place, lanes)
+                if shifts:
+                    moving = vectors[-len(shifts) :]
+                    moving = [moved(builder, v, s) for v, s in zip(moving, shifts, strict=True)]
+                    vectors[-len(shifts) :] = moving
+                if in_place:
+                    vectors.insert(0, _load(builder, to[0], place, dtype, lanes))
+                made = formula(builder, *vectors)
+
+                def store():
+                    for values, address in zip((made,) if targets == 1 else made, to, strict=True):
+                        _store(builder, values, address, place, dtype)
+
+                return store
+
+            _cover(builder, dtype, to[0], size, lanes, make, in_place)
+
+        def rows(lanes):
+            if not by_rows:
+                line(lanes, to, lines)
+                return
+            count, target_step, line_step = by
+            with cgutils.for_range(builder, count) as row:
+                target_at, line_at = (
+                    builder.mul(row.index, step) for step in (target_step, line_step)
+                )
+                here = [builder.add(address, line_at) for address in lines]
+                if not in_place:
+                    _fetch_ahead(builder, here[-1], line_step)
+                line(lanes, [builder.add(address, target_at) for address in to], here)
+
+        _for_widest(builder, dtype, size, rows)
+        return function
+
+    def typed(*arguments):
+        kinds = [a if isinstance(a, types.BaseTuple) else types.int64 for a in arguments]
+        count = sum(isinstance(a, types.BaseTuple) for a in arguments) - targets - by_rows
+
+        def codegen(context, builder, signature, args):
+            lines = [cgutils.unpack_tuple(builder, a) for a in args[: targets + count]]
+            size = lines[0][1]
+            if CHECKED:
+                for number, (_, held) in enumerate(lines):
+                    needed = builder.mul(size, _number(2 if pairs and number >= targets else 1))
+                    with builder.if_then(builder.icmp_signed(">", needed, held)):
+                        context.call_conv.return_user_exc(
+                            builder, IndexError, ("a loop reaches beyond a line",)
+                        )
+            addresses = [address for address, _ in lines]
+            words = [*addresses[:targets], size, *addresses[targets:]]
+            if moved is not None:
+                words += args[targets + count :][:count]
+            if by_rows:
+                words += cgutils.unpack_tuple(builder, args[-1])
+            function = builder.module.globals.get(name) or define(builder.module, count)
+            builder.call(function, words)
+            return context.get_dummy_value()
+
+        return types.void(*kinds), codegen
+
+    return typed
