@@ -2,13 +2,13 @@
 
 A line is (address, size). What is a vector in the middle of a line is one at its ends too: the last
 vector reaches back over elements of the one before, and so a line of 28 elements takes two vectors
-and not one and twelve steps. Both ends are worked out before anything is stored, so that it does
-not matter if a target is one of the lines.
+and not one and twelve steps. Where a target is combined with what it holds, both ends are worked
+out before anything is stored.
 
 Loops in Python, of which LLVM has to make vectors, take numba ten times as long to compile.
 """
 
-import itertools
+import uuid
 
 from llvmlite import ir
 from numba import types
@@ -19,8 +19,6 @@ from numpool._cpu.memory import AHEAD, CHECKED, LONGEST, fetch_line
 
 _VECTOR_BYTES = 64
 _WORD = ir.IntType(64)
-
-_numbers = itertools.count()
 
 
 def vector_of(dtype, lanes):
@@ -140,24 +138,25 @@ def make_loop(
     it gets the evens and the odds of a line twice as long. Vectors of lines, with pairs the odds,
     are first moved by their shifts with `moved(builder, vector, shift)`, if that is given.
 
-    If `by_rows`, the last argument is a tuple: how many rows there are of targets and lines; how
-    many bytes lie from a target to the next, and from a line to the next; and whether what follows
-    the last line in memory is fetched ahead.
+    If `by_rows`, the last argument is a tuple: how many rows of targets and lines there are, and
+    how many bytes lie from a target to the next and from a line to the next. Memory behind the last
+    of the lines is fetched ahead, unless `in_place`.
     """
-    name = f"numpool_loop_{next(_numbers)}"
+    # A name that no other kernel has, of this process or from a file.
+    name = f"numpool_loop_{uuid.uuid4().hex}"
     elements = dtype if source is None else source
 
     def define(module, count):
         """The function of addresses of targets, the size, addresses of lines, shifts, rows."""
-        shifts = 0 if moved is None else count
-        kind = [_WORD] * (targets + 1 + count + shifts + 3 * by_rows)
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kind), name)
+        moves = 0 if moved is None else count
+        words = [_WORD] * (targets + 1 + count + moves + 3 * by_rows)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), words), name)
         # One for all modules of a kernel, and not once more at each call.
         function.linkage = "linkonce_odr"
         function.attributes.add("noinline")
         builder = ir.IRBuilder(function.append_basic_block())
         to, (size, *words) = function.args[:targets], function.args[targets:]
-        lines, shifts, by = words[:count], words[count : count + shifts], words[count + shifts :]
+        lines, shifts, by = words[:count], words[count : count + moves], words[count + moves :]
 
         def vectors_of(lines, place, lanes):
             if not pairs:

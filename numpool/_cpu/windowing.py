@@ -66,7 +66,7 @@ def make_runs(reduce_run, combine, dtype, source):
 
 
 def make_windowing(loops, overlap, dtype, run_functions):
-    """The functions (window_line, slide_line, extend, reduce) over loops of loops.py and those of
+    """The functions (window_line, slide_line, extend, reduce) over loops of lines and those of
     `make_runs`.
     """
     run_into, runs = run_functions
