@@ -21,7 +21,7 @@ from numpool._cuda.libraries import on_device
 from numpool._passes import in_two_passes
 from numpool._pieces import in_pieces
 from numpool._planes import PAIRED, PAIRED_PLAIN, PAIRED_POWERS, planned
-from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
+from numpool._plans import Divisor, Plan, Rows, are_short, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
 from numpool._tap_plans import are_columns, are_runs, taps_plan
 from numpool._views import (
@@ -280,6 +280,9 @@ def _forward_plan(
         # Whole planes 7 x 7 take half the time so, but for an arg-max.
         if rows.taps:
             return are_columns(view, x.dtype.name) or are_runs(view, x.itemsize, 128)
+        axes = [d.window.trimmed() for d in (view.depth, view.rows, view.columns)]
+        if indices is None and are_short(rule.computed, view, rows, *axes):
+            return True
         return rows.source is not None and are_runs(view, x.itemsize, 32)
 
     return planned(

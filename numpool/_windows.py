@@ -81,6 +81,13 @@ class Axis(NamedTuple):
         return self.kernel == self.stride == 1 and self.outputs == self.length and self.before == 0
 
     @property
+    def all_hold_data(self) -> bool:
+        """Whether each window has a tap that holds data."""
+        first_end, last_start = self.reach - self.before, (self.outputs - 1) * self.stride
+        gapless = self.kernel == 1 or self.dilation <= self.length
+        return gapless and first_end > 0 and last_start - self.before < self.length
+
+    @property
     def first_place(self) -> int:
         """The place of the first output."""
         return self._place_of(0)

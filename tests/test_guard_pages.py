@@ -89,6 +89,7 @@ WINDOWS = {
         ((2, 1000), {"kernel_size": 130, "stride": 100}),
         ((11000,), {"kernel_size": 9500, "stride": 700}),
         ((19, 6), {"kernel_size": 4, "stride": 3, "padding": 2, "axis": 0}),
+        ((2, 197), {"kernel_size": 2}),
     ],
     2: [
         ((2, 9, 11), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
@@ -104,6 +105,9 @@ WINDOWS = {
         ((5, 6, 33), {"kernel_size": 3, "stride": 2, "padding": 1, "axis": (0, 1)}),
         ((5, 4, 17), {"kernel_size": 2, "axis": (0, 1)}),
         ((3, 7, 9), {"kernel_size": (7, 9)}),
+        # Rows that are longer than vectors.
+        ((4, 75), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        ((5, 201), {"kernel_size": 5, "stride": 1, "padding": (0, 1)}),
     ],
     3: [
         ((5, 6, 7), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),

@@ -12,6 +12,7 @@ from typing import Any
 from llvmlite.binding import Linkage
 from numba import _dynfunc
 from numba.core import codegen, cpu, dispatcher
+from numba.core.registry import cpu_target
 
 # Methods of numba that do for each function what only the kernel as a whole needs.
 _NUMBAS: tuple[tuple[Any, str], ...] = (
@@ -22,6 +23,14 @@ _NUMBAS: tuple[tuple[Any, str], ...] = (
     (codegen.JITCPUCodegen, "_add_module"),
     (cpu.CPUContext, "get_executable"),
 )
+# What these call in turn.
+_CALLED = ("_module_pass_manager", "_data_layout")
+
+
+def _internals_known() -> bool:
+    engine = cpu_target.target_context.codegen()
+    replaced = all(hasattr(owner, name) for owner, name in _NUMBAS)
+    return replaced and all(hasattr(engine, name) for name in _CALLED)
 
 
 def _of_kernels_only(numbas: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
@@ -89,7 +98,7 @@ def quickly() -> Iterator[None]:
     internals, it is just slower.
     """
     with contextlib.ExitStack() as patched:
-        if all(hasattr(owner, name) for owner, name in _NUMBAS):
+        if _internals_known():
             numbas = {name: getattr(owner, name) for owner, name in _NUMBAS}
             for (owner, name), own in zip(_NUMBAS, _of_kernels_only(numbas).values(), strict=True):
                 patched.callback(setattr, owner, name, numbas[name])

@@ -31,6 +31,8 @@ from numpool._cpu import (
     scatter_each,
     scatter_lines,
     scatter_taps,
+    short_loops,
+    short_windows,
     spread,
     strided,
     strips,
@@ -85,6 +87,22 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
     )
 
 
+def _short(
+    divided: bool, lines: str, dtype: str, source: str | None = None, form: str | None = None
+) -> Callable:
+    """Short windows of the accumulators that a family of lines has."""
+    computed = _computed(dtype)
+    combine = "add" if lines in ("sum", "sum_of") else "larger"
+    of_vectors = halves.larger if dtype == "float16" else getattr(vectors, combine)
+    identity = rows.lowest_of(dtype) if lines == "max" else 0
+    pooling = short_loops.Pooling(computed, of_vectors, identity, divided=divided)
+    if source is not None:
+        stored = rows.stored_type(source)
+        lift = functools.partial(vectors.lifted, source=stored, dtype=computed, form=form)
+        pooling = pooling._replace(source=stored, lift=lift)
+    return short_loops.make_short(pooling)
+
+
 def _packing(source: str, magnitude: bool = False) -> Callable:
     """Lines of values packed with their codes on the way."""
     return lines.make_lines(
@@ -104,6 +122,7 @@ def _packing(source: str, magnitude: bool = False) -> Callable:
 _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "walk": (lambda: walk.walk, WALK_SIGNATURE),
     "walk_strips": (lambda: strips.walk_strips, WALK_SIGNATURE),
+    "walk_short_windows": (lambda: short_windows.walk_short_windows, WALK_SIGNATURE),
     "walk_long_windows": (lambda: long_windows.walk_long_windows, WALK_SIGNATURE),
     "walk_planes": (lambda: planes.walk_planes, WALK_SIGNATURE),
     "max": (lambda d: _lines("larger", True, d), lines.SIGNATURE),
@@ -116,6 +135,8 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "sum_of": (lambda *names: _converting("add", *names), lines.SIGNATURE),
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
     "scatter": (lambda w: scatter.make_scatter(_computed(w)), WALK_SIGNATURE),
+    "short": (lambda *names: _short(False, *names), short_loops.SIGNATURE),
+    "short_average": (lambda *names: _short(True, *names), short_loops.SIGNATURE),
     "locate": (locate.make_locate, locate.LOCATE),
     "number_taps": (tap_numbers.make_number_taps, locate.LOCATE),
     "load_line": (lambda d, w: scatter_lines.make_load(d, _computed(w)), scatter_lines.LOAD),

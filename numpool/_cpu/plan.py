@@ -56,9 +56,10 @@ PLAN = np.dtype(
     + [(axis, AXIS) for axis in _AXES]
     + [(f"{axis}_window", WINDOW) for axis in _AXES]
     # Addresses of the line kernel, of the row functions, 0 where rows are used as they are, of what
-    # spreads windows over columns, and of what takes elements of the source that cannot be read as
-    # they lie: see lines.py, rows.py, spread.py and strided.py.
-    + integers("lines", "load", "store", "spread", "take")
+    # spreads windows over columns, of what takes elements of the source that cannot be read as they
+    # lie, and of the kernel of short windows, in place of the line kernel: see lines.py, rows.py,
+    # spread.py, strided.py and short_windows.py.
+    + integers("lines", "load", "store", "spread", "take", "short")
     # Items are counted over the batch axes: address of a table of (size, stride of each operand),
     # and its length.
     + integers("batch", "batch_axes")
@@ -72,9 +73,9 @@ PLAN = np.dtype(
     # How a task is done (see walk.py): whether windows slide over rows or are folded one by one,
     # whether the rows of a tile are one line, whether source rows are lines, and as such are lifted
     # on the way, whether lines as they are laid out are windowed, whether results go straight to
-    # `out`, and whether the source is in the cache already.
+    # `out`, short windows divided, and whether the source is in the cache already.
     + integers("slide_rows", "flat", "source_lines", "lift_runs", "laid_lines", "out_lines")
-    + integers("cached")
+    + integers("divided", "cached")
     # Accumulators: bytes of one, whether they have codes, and these behind them.
     + integers("itemsize", "coded", "pairs")
     # Buffers, in accumulators: rows that are laid out at a time, the pitches of laid out, of

@@ -203,6 +203,17 @@ def shared_columns(window, column, columns):
     return first, max(min(window.divided_last - column, columns), first)
 
 
+@inline
+def sharing_columns(window, column, first, last, number):
+    """Some columns with one divisor, and their share in it: those in [first, last) for a number of
+    -1, then the others one by one.
+    """
+    if number < 0:
+        return first, last, window.divisor
+    low = number if number < first else last + number - first
+    return low, low + 1, divisor_of(window, column + low)
+
+
 def make_load_gradient(dtype, computed, swapped):
     """Load of average's backward pass: each gradient over its divisor. `swapped`: gradients have
     their bytes in the other order.
@@ -247,14 +258,9 @@ def make_load_gradient(dtype, computed, swapped):
             values = start + this * plan.source.row
             fetch_ahead(values, step * plan.source.row)
             row_divisor = divisor_of_row(plan, depth, this)
-            # The columns that share a divisor, and then the others one by one.
-            for w in range(-1, first + columns - last):
-                low, high, divisor = first, last, window.divisor
-                if w >= 0:
-                    low = w if w < first else last + w - first
-                    high, divisor = low + 1, divisor_of(window, column + low)
-                divisor *= row_divisor
-                load_columns(plan, target, values, low, high, channels, divisor)
+            for number in range(-1, first + columns - last):
+                low, high, divisor = sharing_columns(window, column, first, last, number)
+                load_columns(plan, target, values, low, high, channels, row_divisor * divisor)
 
     return load_gradient
 
@@ -302,7 +308,6 @@ def store_of(computed, stored, result_of, average):
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         window = plan.column_window
-        # The columns that share one divisor, in one loop; then the others.
         first, last = 0, columns
         behind = pitch == columns * channels and step * plan.out.row == columns * plan.out.column
         if average:
@@ -320,11 +325,8 @@ def store_of(computed, stored, result_of, average):
             row_divisor = 1.0
             if average:
                 row_divisor = divisor_of_row(plan, depth, row + r * step)
-            shared = row_divisor * window.divisor
-            store_columns(plan, values, target, first, last, channels, shared)
-            for w in range(first + columns - last):
-                j = w if w < first else last + w - first
-                single = row_divisor * divisor_of(window, column + j)
-                store_columns(plan, values, target, j, j + 1, channels, single)
+            for number in range(-1, first + columns - last):
+                low, high, divisor = sharing_columns(window, column, first, last, number)
+                store_columns(plan, values, target, low, high, channels, row_divisor * divisor)
 
     return store

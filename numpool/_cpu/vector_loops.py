@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import AHEAD, CHECKED, LONGEST, fetch_line
 
-_VECTOR_BYTES = 64
+VECTOR_BYTES = 64
 _WORD = ir.IntType(64)
 
 
@@ -37,24 +37,25 @@ def splat(builder, scalar, vector):
     return builder.shuffle_vector(one, one, picks)
 
 
-def _number(value):
+def number(value):
+    """A constant of 64 bits."""
     return ir.Constant(_WORD, value)
 
 
-def _pointer(builder, address, place, dtype, lanes):
-    start = builder.add(address, builder.mul(place, _number(itemsize_of(dtype))))
+def pointer(builder, address, place, dtype, lanes):
+    """Where so many elements of a line lie, from a place on."""
+    start = builder.add(address, builder.mul(place, number(itemsize_of(dtype))))
     return builder.inttoptr(start, vector_of(dtype, lanes).as_pointer())
 
 
 def _load(builder, address, place, dtype, lanes):
     """The elements of a line from a place on."""
-    pointer = _pointer(builder, address, place, dtype, lanes)
-    return builder.load(pointer, align=itemsize_of(dtype))
+    return builder.load(pointer(builder, address, place, dtype, lanes), align=itemsize_of(dtype))
 
 
 def _store(builder, values, address, place, dtype):
-    pointer = _pointer(builder, address, place, dtype, values.type.count)
-    builder.store(values, pointer, align=itemsize_of(dtype))
+    to = pointer(builder, address, place, dtype, values.type.count)
+    builder.store(values, to, align=itemsize_of(dtype))
 
 
 def _apart(builder, a, b):
@@ -71,16 +72,16 @@ def _cover(builder, dtype, target, size, lanes, make, in_place):
     """
 
     def several(lanes):
-        last = builder.sub(size, _number(lanes))
-        store_first = make(_number(0), lanes)
+        last = builder.sub(size, number(lanes))
+        store_first = make(number(0), lanes)
         store_last = make(last, lanes) if in_place else None
         if not in_place:
             store_first()
         # Between them, vectors are stored to whole cache lines: 1.2 times on 256 x 256 x 256.
-        into_line = builder.udiv(target, _number(itemsize_of(dtype)))
-        into_line = builder.and_(into_line, _number(lanes - 1))
-        first = builder.sub(_number(lanes), into_line)
-        with cgutils.for_range_slice(builder, first, last, _number(lanes)) as (place, _):
+        into_line = builder.udiv(target, number(itemsize_of(dtype)))
+        into_line = builder.and_(into_line, number(lanes - 1))
+        first = builder.sub(number(lanes), into_line)
+        with cgutils.for_range_slice(builder, first, last, number(lanes)) as (place, _):
             make(place, lanes)()
         if in_place:
             store_first()
@@ -97,9 +98,9 @@ def _for_widest(builder, dtype, size, make):
     """`make(lanes)` for the most lanes that fit a line, of a vector, a part of one, or a single
     element; then return.
     """
-    lanes = _VECTOR_BYTES // itemsize_of(dtype)
+    lanes = VECTOR_BYTES // itemsize_of(dtype)
     while lanes > 1:
-        with builder.if_then(builder.icmp_signed(">=", size, _number(lanes))):
+        with builder.if_then(builder.icmp_signed(">=", size, number(lanes))):
             make(lanes)
             builder.ret_void()
         lanes //= 4
@@ -107,15 +108,15 @@ def _for_widest(builder, dtype, size, make):
     builder.ret_void()
 
 
-def _fetch_ahead(builder, row, step):
+def fetch_ahead(builder, row, step):
     """`memory.fetch_ahead`"""
-    back = builder.icmp_signed("<", step, _number(0))
+    back = builder.icmp_signed("<", step, number(0))
     size = builder.select(back, builder.neg(step), step)
-    there = builder.select(back, _number(-AHEAD), _number(AHEAD))
+    there = builder.select(back, number(-AHEAD), number(AHEAD))
     start = builder.add(row, there)
-    near = builder.icmp_signed("<=", size, _number(LONGEST))
-    size = builder.select(near, size, _number(0))
-    with cgutils.for_range_slice(builder, _number(0), size, _number(64)) as (at, _):
+    near = builder.icmp_signed("<=", size, number(LONGEST))
+    size = builder.select(near, size, number(0))
+    with cgutils.for_range_slice(builder, number(0), size, number(64)) as (at, _):
         fetch_line(builder, builder.add(start, at))
 
 
@@ -161,8 +162,8 @@ def make_loop(
         def vectors_of(lines, place, lanes):
             if not pairs:
                 return [_load(builder, line, place, elements, lanes) for line in lines]
-            first = builder.mul(place, _number(2))
-            second = builder.add(first, _number(lanes))
+            first = builder.mul(place, number(2))
+            second = builder.add(first, number(lanes))
             halves = (_load(builder, lines[0], half, elements, lanes) for half in (first, second))
             return list(_apart(builder, *halves))
 
@@ -198,7 +199,7 @@ def make_loop(
                 )
                 here = [builder.add(address, line_at) for address in lines]
                 if not in_place:
-                    _fetch_ahead(builder, here[-1], line_step)
+                    fetch_ahead(builder, here[-1], line_step)
                 line(lanes, [builder.add(address, target_at) for address in to], here)
 
         _for_widest(builder, dtype, size, rows)
@@ -212,8 +213,8 @@ def make_loop(
             lines = [cgutils.unpack_tuple(builder, a) for a in args[: targets + count]]
             size = lines[0][1]
             if CHECKED:
-                for number, (_, held) in enumerate(lines):
-                    needed = builder.mul(size, _number(2 if pairs and number >= targets else 1))
+                for i, (_, held) in enumerate(lines):
+                    needed = builder.mul(size, number(2 if pairs and i >= targets else 1))
                     with builder.if_then(builder.icmp_signed(">", needed, held)):
                         context.call_conv.return_user_exc(
                             builder, IndexError, ("a loop reaches beyond a line",)

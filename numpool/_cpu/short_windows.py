@@ -1,0 +1,81 @@
+"""The walk over short windows along rows of single columns, where the source holds rows of elements
+that lie side by side: rows of the source go in, rows of results come out (short_loops.py).
+
+It is otherwise that of walk.py. Nothing is laid out, so that it compiles in half the time.
+"""
+
+import numpy as np
+
+from numpool._cpu.memory import address_of, array_at, call, function, keep
+from numpool._cpu.plan import PLAN_TYPE
+from numpool._cpu.rows import shared_columns, sharing_columns
+from numpool._cpu.taps import divisor_of_row, taps_of
+from numpool._cpu.tiles import parts_of, tile_of
+
+_ALIGNMENT = 64
+
+
+@function
+def window_source(plan, tile, target, pitch, first, last):
+    """The windows of some rows of a tile, to rows `pitch` bytes apart."""
+    window = plan.column_window
+    first_shared, last_shared = 0, tile.columns
+    if plan.divided:
+        first_shared, last_shared = shared_columns(window, tile.column, tile.columns)
+    depths = taps_of(plan.depth, tile.depth)
+    start = tile.source + depths[0] * plan.source.depth + tile.low * plan.source.column
+    row = first
+    while row < last:
+        taps = taps_of(plan.row, row)
+        # How many rows follow with as many taps, and the same divisor.
+        run, row_divisor = 1, 1.0
+        regular, last_regular = plan.row.regular_first, plan.row.regular_last
+        if plan.divided:
+            row_divisor = divisor_of_row(plan, tile.depth, row)
+            regular = max(regular, plan.row_window.divided_first)
+            last_regular = min(last_regular, plan.row_window.divided_last)
+        if regular <= row < last_regular:
+            run = min(last_regular, last) - row
+        for number in range(-1, first_shared + tile.columns - last_shared):
+            low, high, divisor = sharing_columns(
+                window, tile.column, first_shared, last_shared, number
+            )
+            call(
+                plan.short, (row_divisor * divisor, plan.column.kernel, plan.column.stride,
+                target + (row - first) * pitch + low * plan.itemsize, pitch, run, high - low,
+                start + taps[0] * plan.source.row, plan.row.stride * plan.source.row, tile.data,
+                tile.margin - low * plan.column.stride,
+                depths[1], plan.depth.dilation * plan.source.depth,
+                taps[1], plan.row.dilation * plan.source.row))  # fmt: skip
+        row += run
+
+
+def walk_short_windows(
+    plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
+):  # fmt: skip
+    plan = array_at(plan_address, 1, PLAN_TYPE)[0]
+    pitch = plan.result_pitch * plan.itemsize
+    memory = np.empty(plan.result_size * plan.itemsize + _ALIGNMENT, np.uint8)
+    results = (address_of(memory) + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+    for task in range(first_task, last_task):
+        block, number, band, depth, item = parts_of(plan, task)
+        tile = tile_of(
+            plan, item, depth, number, block, source_start, other_start, out_start, extra_start
+        )
+        out = tile.out + depth * plan.out.depth + tile.column * plan.out.column
+        row = band * plan.band_rows
+        last_row = min(row + plan.band_rows, plan.row.outputs)
+        while row < last_row:
+            rows = min(plan.batch_rows, last_row - row)
+            if plan.out_lines:
+                target = out + row * plan.out.row
+                window_source(plan, tile, target, plan.out.row, row, row + rows)
+            else:
+                window_source(plan, tile, results, pitch, row, row + rows)
+                call(
+                    plan.store, (plan_address, results, plan.result_pitch, 1, tile.source,
+                    tile.other, tile.out, tile.extra, depth, row, rows, tile.column, tile.columns,
+                    tile.channels, 0))  # fmt: skip
+            row += rows
+    keep(memory)
+    return last_task - first_task

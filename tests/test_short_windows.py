@@ -1,0 +1,167 @@
+"""Short windows are taken straight from rows of the source, as the general walk and NumPy have them,
+for rows that end anywhere in a vector.
+"""
+
+import numpy as np
+import pytest
+
+import numpool
+from numpool import _calls, _plans
+from numpool._cpu.short_loops import SHORT
+from numpool._cpu.strided import VECTOR_BYTES
+
+DTYPES = ["float16", "float32", "float64", "int8", "uint8", "int16", "int64"]
+OPERATORS = {
+    "max": numpool.max_pool,
+    "average": numpool.avg_pool,
+    "average of data": lambda x, *a, **k: numpool.avg_pool(x, *a, **k, count_include_pad=False),
+    "average over 7": lambda x, *a, **k: numpool.avg_pool(x, *a, **k, divisor_override=7),
+    "average in place": lambda x, *a, **k: numpool.avg_pool(x, *a, **k, dtype=x.dtype),
+    "L1": lambda x, *a, **k: numpool.lp_pool(x, *a, **k, p=1),
+    "L2": lambda x, *a, **k: numpool.lp_pool(x, *a, **k, p=2),
+    "L-inf": lambda x, *a, **k: numpool.lp_pool(x, *a, **k, p=np.inf),
+}
+
+
+def values(shape, dtype, seed=0):
+    """Small integers, whose sums are exact; of floats some are NaN or infinite."""
+    rng = np.random.default_rng(seed)
+    low = 0 if np.dtype(dtype).kind == "u" else -12
+    x = rng.integers(low, 12, shape).astype(dtype)
+    if x.dtype.kind == "f":
+        some = rng.random(shape) < 0.02
+        x[some] = rng.choice([-np.inf, np.inf, np.nan], some.sum())
+    return x
+
+
+@pytest.fixture
+def walks(monkeypatch):
+    """The names of the walks that are planned."""
+    names = []
+    finished = _plans.Builder.finished
+
+    def noted(self, kernel, *rest):
+        names.append(kernel[0])
+        return finished(self, kernel, *rest)
+
+    monkeypatch.setattr(_plans.Builder, "finished", noted)
+    _calls._calls.clear()
+    return names
+
+
+def both_ways(monkeypatch, walks, pool, x, **arguments):
+    """A result, and that of the general walk."""
+    short = pool(x, **arguments)
+    assert walks[-1] == "walk_short_windows"
+    with monkeypatch.context() as patched:
+        for module in (_plans, _calls):
+            patched.setattr(module, "are_short", lambda *_: False)
+        _calls._calls.clear()
+        general = pool(x, **arguments)
+    assert walks[-1] != "walk_short_windows"
+    _calls._calls.clear()
+    return short, general
+
+
+def same(a, b):
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def widths(kernel, stride, dtype):
+    """Rows that end at all places of a vector and of a pair of them, and long ones."""
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    shortest = 3 * lanes if kernel == stride else min(3 * lanes // 2, 32)
+    return [*range(shortest, shortest + 2 * lanes + 3, 1 if lanes < 32 else 5), 20011]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("kernel", "stride"), SHORT)
+def test_rows_of_any_length(kernel, stride, dtype, monkeypatch, walks):
+    operators = ["max", "average", "L1"] if dtype in ("float32", "float64") else ["max"]
+    for width in widths(kernel, stride, dtype):
+        for padding in {0, kernel // 2}:
+            x = values((3, width), dtype, seed=width)
+            window = {"kernel_size": (2, kernel), "stride": (1, stride), "padding": (0, padding)}
+            for operator in operators:
+                found = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
+                assert same(*found), (operator, window, width)
+
+
+def maxima(x, kernel, stride, padding):
+    """By NumPy."""
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    padded = np.pad(x, [(0, 0), (padding,) * 2, (padding,) * 2], constant_values=lowest)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (1, 2))
+    return windows[:, ::stride, ::stride].max((3, 4))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("kernel", "stride"), SHORT)
+def test_maxima_are_numpys(kernel, stride, dtype, walks):
+    x = values((2, 9, 250), dtype)
+    for padding in {0, kernel // 2}:
+        found = numpool.max_pool2d(x, kernel, stride, padding)
+        assert walks[-1] == "walk_short_windows"
+        assert same(found, maxima(x, kernel, stride, padding))
+
+
+# Shape, arguments: taps along depth and rows, rows apart, all with and some without padding.
+WINDOWS = [
+    ((2, 300), {"kernel_size": 3, "stride": 1, "padding": 1, "axis": 1}),
+    ((20, 300), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ((20, 300), {"kernel_size": (7, 3), "stride": (3, 1), "padding": (3, 0)}),
+    ((20, 300), {"kernel_size": (3, 2), "stride": (4, 2), "dilation": (5, 1), "padding": (1, 0)}),
+    ((9, 301), {"kernel_size": 2, "stride": 2, "ceil_mode": True}),
+    ((9, 301), {"kernel_size": (1, 5), "stride": (2, 1), "padding": "same"}),
+    ((6, 7, 300), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ((6, 7, 300), {"kernel_size": (2, 2, 5), "stride": 1, "padding": ((0, 1), (1, 0), (2, 1))}),
+    ((4, 30000), {"kernel_size": 3, "stride": (1, 2), "padding": 1}),
+]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize(("shape", "window"), WINDOWS)
+def test_every_operator(operator, shape, window, monkeypatch, walks):
+    integers = () if operator.startswith("L") else ("uint8", "int16")
+    for dtype in ("float32", "float64", *integers):
+        x = values(shape, dtype)
+        short, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
+        if operator == "L2":
+            np.testing.assert_allclose(short, general, rtol=1e-6)
+        else:
+            assert same(short, general), dtype
+
+
+@pytest.mark.parametrize("operator", ["max", "average", "average of data", "L2"])
+def test_rows_that_stand_apart(operator, monkeypatch, walks):
+    x = values((5, 12, 2, 400), "float32")[::-1, ::2, 1, 3:-20]
+    window = {"kernel_size": 3, "stride": 2, "padding": 1, "axis": (1, 2)}
+    short, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
+    np.testing.assert_allclose(short, general, rtol=1e-6)
+    # The results as well, and results whose columns do.
+    for wide in (np.zeros((5, 3, 200), "float32")[:, :, :189], np.zeros((5, 3, 378), "float32")):
+        out = wide[:, ::-1, ::2] if wide.shape[2] == 378 else wide
+        OPERATORS[operator](x, **window, out=out)
+        assert same(out, short)
+    assert walks[-1] == "walk_short_windows"
+
+
+def test_windows_that_are_not_short(walks):
+    """One condition each: rows too short, columns apart, empty rows, other windows."""
+    x = values((6, 2, 400), "float32")
+    for array, window in (
+        (x[:, :, :12], {"kernel_size": 3}),
+        (x[:, :, ::3], {"kernel_size": 3, "stride": 1}),
+        (x.astype(">f4"), {"kernel_size": 3, "stride": 1}),
+        (x, {"kernel_size": (1, 3), "stride": (1, 2), "padding": ((2, 0), (0, 0))}),
+        (x, {"kernel_size": (1, 3), "stride": (1, 2), "padding": ((0, 2), (0, 0))}),
+        (x, {"kernel_size": (2, 3), "dilation": (3, 1), "padding": (2, 0), "stride": 1}),
+        (x, {"kernel_size": 4, "padding": 1}),
+        (x, {"kernel_size": (2, 3), "dilation": (1, 2)}),
+        (x.transpose(1, 2, 0), {"kernel_size": 3}),
+    ):
+        arguments = {"axis": (1, 2), **window}
+        if array.shape[1] < 3:
+            arguments.setdefault("padding", (1, 0))
+        numpool.max_pool(array, **arguments)
+        assert walks[-1] != "walk_short_windows", window
