@@ -21,8 +21,9 @@ from numpool._cuda.libraries import on_device
 from numpool._passes import in_two_passes
 from numpool._pieces import in_pieces
 from numpool._planes import PAIRED, PAIRED_PLAIN, PAIRED_POWERS, planned
-from numpool._plans import Divisor, Plan, Rows, are_short, index_codes, offsets_of, walk_plan
+from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
+from numpool._short_plans import are_short, short_plan
 from numpool._tap_plans import are_columns, are_runs, taps_plan
 from numpool._views import (
     FLOATS,
@@ -137,7 +138,14 @@ def _run(
 ) -> None:
     """Run a plan on its operands."""
     if plan.before is None:
-        launch.run(plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra)
+        try:
+            launch.run(
+                plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra
+            )
+        except MemoryError:
+            if plan.otherwise is None:
+                raise
+            _run(plan.otherwise(), source, other, out, extra)
         return
     first, volumes, size, dtype = plan.before
     between = np.empty(size, dtype)
@@ -267,6 +275,9 @@ def _forward_plan(
                 return by_taps
             codes = index_codes(view, windows, offsets)
         walk = (rule.computed, view, rows, rule.divisor, rule.numbers)
+        short = short_plan(*walk, tasks) if codes is None else None
+        if short is not None:
+            return short
         separate = in_two_passes(*walk, codes) or in_pieces(*walk, codes) if tasks > 1 else None
         return separate or walk_plan(*walk, codes=codes, tasks=tasks)
 
@@ -280,8 +291,7 @@ def _forward_plan(
         # Whole planes 7 x 7 take half the time so, but for an arg-max.
         if rows.taps:
             return are_columns(view, x.dtype.name) or are_runs(view, x.itemsize, 128)
-        axes = [d.window.trimmed() for d in (view.depth, view.rows, view.columns)]
-        if indices is None and are_short(rule.computed, view, rows, *axes):
+        if indices is None and are_short(rule.computed, view, rows):
             return True
         return rows.source is not None and are_runs(view, x.itemsize, 32)
 

@@ -22,8 +22,6 @@ _WINDOWS = 1 << 16
 BLOCK_CHANNELS = 256
 # Lines that are laid out at a time.
 _BATCH_BYTES = 32768
-# Of short windows, the results of so many rows are finished together.
-_SHORT_BATCH_BYTES = 8192
 # A tile over whose rows windows slide fits the second-level cache; its rows start at cache lines.
 _TILE_BYTES = 524288
 _TILE_STEP = 16
@@ -77,6 +75,12 @@ class Cut(NamedTuple):
         if self.fold_columns:
             return "walk_long_windows"
         return "walk_strips" if self.slide_rows else "walk"
+
+
+def parts(size: int, count: int) -> tuple[int, int]:
+    """About so many parts of a size, and the size of each but the last."""
+    each = -(-size // count)
+    return -(-size // each), each
 
 
 def most_taps(axis: Axis) -> int:
@@ -198,12 +202,10 @@ def cut_walk(
     itemsize: int,
     converted: bool,
     loaded: bool,
-    short: bool,
     tasks: int = TASKS,
 ) -> Cut:
     """The cut of a walk into some `tasks`; `converted` tells whether rows are not accumulators as
-    they are, `loaded` whether they are loaded by a row function, `short` whether windows are taken
-    from them without lines in between.
+    they are, `loaded` whether they are loaded by a row function.
     """
     side_by_side = column.stride >= column.reach >= _SIDE_BY_SIDE
     wide = converted and itemsize >= _WIDE and side_by_side
@@ -211,7 +213,7 @@ def cut_walk(
     slide, tile, block = _cut_columns(column, channels, limit)
     budget = _TILE_BYTES // itemsize
     spread = slide and column.phases.period > 1
-    slide_rows = slide and not short and column.phases.period == row.phases.period == 1
+    slide_rows = slide and column.phases.period == row.phases.period == 1
     width = column.length * channels
     slide_rows = slide_rows and _slides_over_rows(most_taps(depth), row, width, converted, budget)
     if slide_rows:
@@ -224,7 +226,7 @@ def cut_walk(
     windows = column.windows_of(tile)
     reach = (windows - 1) * column.stride + column.reach
     flat_pitch = None
-    if slide and not short and tiles == 1 and blocks == 1:
+    if slide and tiles == 1 and blocks == 1:
         flat_pitch = _flat_pitch(row, column, channels)
     flat = flat_pitch is not None
     if slide_rows and not flat and tile > _TILE_STEP:
@@ -252,9 +254,7 @@ def cut_walk(
         if flat:
             band_rows = strips.strip_rows
     batch_rows = lines
-    if short:
-        batch_rows = max(1, min(lines, _SHORT_BATCH_BYTES // (result_pitch * itemsize)))
-    elif not (flat and slide_rows):
+    if not (flat and slide_rows):
         batch_rows = max(1, min(lines, _BATCH_BYTES // (max(pitch, spread_pitch) * itemsize)))
 
     # Sizes of buffers, in accumulators.
@@ -299,10 +299,10 @@ def cut_walk(
         pitch=pitch,
         result_pitch=result_pitch,
         spread_pitch=spread_pitch,
-        laid_size=0 if short else _rounded(batch_rows * pitch + margin),
+        laid_size=_rounded(batch_rows * pitch + margin),
         result_size=_rounded(results),
         slid_size=_rounded(slid),
-        spare_size=0 if short else _rounded(spare),
+        spare_size=_rounded(spare),
         loaded_size=_rounded(loaded_rows * pitch),
         level_size=_rounded((leaves.bit_length() + 1) * pitch) if leaves > 1 else 0,
         core_size=core_size,

@@ -8,15 +8,14 @@ nothing in a kernel, knows it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS, PLAN
-from numpool._cpu.short_loops import SHORT
 from numpool._cpu.strided import FARTHEST, VECTOR_BYTES
-from numpool._cpu.tiles import LEAF
 from numpool._cpu.windowing import LIFTED_TAPS
 from numpool._cut import LINE_BYTES, TASKS, cut_walk, most_taps
 from numpool._views import Dimension, View, no_windows
@@ -35,7 +34,9 @@ AXES = ("depth", "row", "column")
 
 
 class Plan(NamedTuple):
-    """A plan, ready to run: `record` is what the kernel reads, `tables` keeps its tables alive."""
+    """A plan, ready to run: `record` is what the kernel reads, `tables` keeps its tables alive.
+    `otherwise` makes the plan for data that this one gives up on.
+    """
 
     kernel: int
     record: np.ndarray
@@ -44,6 +45,7 @@ class Plan(NamedTuple):
     tasks: int
     parallel: bool
     before: FirstPass | None = None
+    otherwise: Callable[[], Plan] | None = None
 
 
 class FirstPass(NamedTuple):
@@ -100,7 +102,7 @@ class Rows(NamedTuple):
         return self._replace(load=load, source=source, swapped=False)
 
 
-def _dense(view: View, operand: int, dtype: np.dtype) -> bool:
+def dense(view: View, operand: int, dtype: np.dtype) -> bool:
     """Whether a row of an operand is one contiguous piece."""
     channels = view.channels.window.length
     along = view.columns.strides[operand] == channels * dtype.itemsize
@@ -175,7 +177,7 @@ class Builder:
             self.record["column_window"]["divisor"] = divisor.override
 
     def finished(self, kernel: tuple, rows: Rows, tasks: int, work: int) -> Plan:
-        for name in ("load", "store") if self.record["short"] else ("load", "store", "lines"):
+        for name in ("load", "store", "lines"):
             function = getattr(rows, name)
             if function is not None:
                 self.set(**{name: library.address(*function)})
@@ -295,37 +297,6 @@ def _are_lifted_runs(column: Axis, channels: int, rows: Rows) -> bool:
     return lifting and dense and column.stride * 2 >= column.kernel >= LIFTED_TAPS
 
 
-def _fewest_columns(column: Axis, dtype: np.dtype) -> int:
-    """How long rows have to be for short windows along them to be taken straight from the source:
-    below, lines of many rows or planes as channels take 0.4 to 0.9 of the time, above, 1.1 to 3
-    times as long.
-    """
-    lanes = VECTOR_BYTES // dtype.itemsize
-    if column.kernel == column.stride:
-        return 3 * lanes
-    return min(3 * lanes // 2, 32)
-
-
-def are_short(
-    dtype: np.dtype, view: View, rows: Rows, depth: Axis, row: Axis, column: Axis
-) -> bool:
-    """Whether windows of accumulators of a dtype, walked as the given axes, are short ones along
-    rows of the source, with data in each: see _cpu/short_windows.py.
-    """
-    return (
-        rows.source is not None
-        and not rows.swapped
-        and _dense(view, 0, rows.source)
-        and view.channels.window.length == column.dilation == 1
-        and (column.kernel, column.stride) in SHORT
-        and column.length >= _fewest_columns(column, dtype)
-        and most_taps(depth) * most_taps(row) <= LEAF
-        and all(axis.phases.period == 1 for axis in (depth, row, column))
-        and depth.all_hold_data
-        and row.all_hold_data
-    )
-
-
 def walk_plan(
     dtype: np.dtype,
     view: View,
@@ -355,10 +326,9 @@ def walk_plan(
     if depth_done:
         depth = no_windows(depth.outputs)
     channels = view.channels.window.length
-    loaded = rows.source is None or rows.swapped or not _dense(view, 0, rows.source)
+    loaded = rows.source is None or rows.swapped or not dense(view, 0, rows.source)
     converted = loaded or rows.load != ("load", dtype.name, dtype.name)
     items = items_of(view)
-    short = codes is None and are_short(dtype, view, rows, depth, row, column)
     cut = cut_walk(
         1 if volumes else items,
         depth,
@@ -368,14 +338,11 @@ def walk_plan(
         dtype.itemsize,
         converted,
         loaded,
-        short,
         tasks,
     )
     loaded = loaded or cut.blocks > 1  # a row of a block of channels is in pieces
-    divided = short and rows.store == ("store_average", *[dtype.name] * 3)
-    same = divided or rows.store == ("store", dtype.name, dtype.name)
-    same = same and cut.blocks == 1
-    out_rows = same and _dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
+    same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
+    out_rows = same and dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
     repeated = depth.phases.repeats or row.phases.repeats
     out_lines = out_rows and not cut.fold_columns and not repeated
     if cut.flat:
@@ -397,7 +364,6 @@ def walk_plan(
         and column.interior() == range(column.outputs)
         and view.rows.strides[0] % rows.source.itemsize == 0
         and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * rows.source.itemsize)
-        and not short
     )
     laid_lines = column == no_windows(column.length) and not (
         cut.slide_rows or cut.fold_columns or source_lines
@@ -420,10 +386,6 @@ def walk_plan(
         **cut._asdict(),
         **numbers,
     )
-    if short:
-        divided = divided and out_rows
-        kernel = "short_average" if divided else "short"
-        builder.set(short=library.address(kernel, *rows.lines), divided=divided)
     if not loaded:
         rows = rows._replace(load=None)
     if out_rows:
@@ -436,5 +398,4 @@ def walk_plan(
     if rows.load is not None and rows.load[0] in _TAKING:
         itemsize = np.dtype(rows.load[1]).itemsize
         builder.set(take=take_of(view, itemsize, rows.swapped))
-    walk = "walk_short_windows" if short else cut.walk
-    return builder.finished((walk,), rows, count, work)
+    return builder.finished((cut.walk,), rows, count, work)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from numpool._cpu import arg_columns, arg_runs, arg_taps
-from numpool._cut import LINE_BYTES, TASKS, most_taps
+from numpool._cut import LINE_BYTES, TASKS, most_taps, parts
 from numpool._plans import AXES, Builder, Codes, Plan, Rows, index_codes, items_of, take_of
 from numpool._views import View
 from numpool._windows import Axis, Windows
@@ -51,8 +51,8 @@ def taps_plan(
     axes = _axes(view)
     depth, row, column = axes
     pieces = items_of(view) * depth.outputs
-    bands, band_rows = _parts(row.outputs, min(-(-tasks // pieces), row.outputs))
-    tiles, tile_columns = _parts(column.outputs, min(-(-tasks // (pieces * bands)), column.outputs))
+    bands, band_rows = parts(row.outputs, min(-(-tasks // pieces), row.outputs))
+    tiles, tile_columns = parts(column.outputs, min(-(-tasks // (pieces * bands)), column.outputs))
     cut = {
         "bands": bands, "band_rows": band_rows, "tiles": tiles, "tile_columns": tile_columns,
         "cached": tasks == 1,
@@ -131,12 +131,6 @@ def _hold_data(axis: Axis) -> bool:
     return (at_edges or inside) and axis.stride <= axis.reach
 
 
-def _parts(size: int, count: int) -> tuple[int, int]:
-    """About so many parts of a size, and the size of each but the last."""
-    each = -(-size // count)
-    return -(-size // each), each
-
-
 def _plan(
     walk: tuple,
     view: View,
@@ -158,7 +152,7 @@ def _plan(
 def _columns_plan(view: View, taps: tuple, codes: Codes, tasks: int, swapped: bool) -> Plan:
     axes = depth, row, column = _axes(view)
     itemsize, lanes, stride = np.dtype(taps[0]).itemsize, arg_columns.LANES, column.stride
-    tiles, tile_columns = _parts(
+    tiles, tile_columns = parts(
         column.outputs, -(-column.outputs * stride * itemsize // _ROW_BYTES)
     )
     # What a tile reads of a row, in vectors of each piece; the places of a piece that are written,
@@ -170,7 +164,7 @@ def _columns_plan(view: View, taps: tuple, codes: Codes, tasks: int, swapped: bo
     pitch = -(-max(written, reached) // lanes) * lanes
     row_size = stride * pitch
     most_rows = max(_BAND_BYTES // (row_size * itemsize) - row.reach, 0) // row.stride + 1
-    bands, band_rows = _parts(
+    bands, band_rows = parts(
         row.outputs,
         max(
             -(-row.outputs // most_rows),

@@ -88,14 +88,27 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
 
 
 def _short(
-    divided: bool, lines: str, dtype: str, source: str | None = None, form: str | None = None
+    finish: str | None,
+    step: int,
+    swapped: bool,
+    lines: str,
+    dtype: str,
+    source: str | None = None,
+    form: str | None = None,
 ) -> Callable:
-    """Short windows of the accumulators that a family of lines has."""
+    """Short windows of the accumulators that a family of lines has, over columns that lie so many
+    elements apart.
+    """
     computed = _computed(dtype)
     combine = "add" if lines in ("sum", "sum_of") else "larger"
-    of_vectors = halves.larger if dtype == "float16" else getattr(vectors, combine)
-    identity = rows.lowest_of(dtype) if lines == "max" else 0
-    pooling = short_loops.Pooling(computed, of_vectors, identity, divided=divided)
+    pooling = short_loops.Pooling(
+        dtype=computed,
+        combine=halves.larger if dtype == "float16" else getattr(vectors, combine),
+        identity=rows.lowest_of(dtype) if lines == "max" else 0,
+        step=step,
+        swapped=swapped,
+        finish=finish,
+    )
     if source is not None:
         stored = rows.stored_type(source)
         lift = functools.partial(vectors.lifted, source=stored, dtype=computed, form=form)
@@ -135,8 +148,7 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "sum_of": (lambda *names: _converting("add", *names), lines.SIGNATURE),
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
     "scatter": (lambda w: scatter.make_scatter(_computed(w)), WALK_SIGNATURE),
-    "short": (lambda *names: _short(False, *names), short_loops.SIGNATURE),
-    "short_average": (lambda *names: _short(True, *names), short_loops.SIGNATURE),
+    "short": (_short, short_loops.SIGNATURE),
     "locate": (locate.make_locate, locate.LOCATE),
     "number_taps": (tap_numbers.make_number_taps, locate.LOCATE),
     "load_line": (lambda d, w: scatter_lines.make_load(d, _computed(w)), scatter_lines.LOAD),

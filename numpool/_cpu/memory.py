@@ -235,5 +235,6 @@ def _caller(result):
 
 # Call a row function or a line kernel by its address, with a tuple of arguments.
 call = _caller(types.void)
-# Call a walk by its address; gives how many of its tasks it has done: 0 if it failed.
+# Call a walk by its address; gives how many of its tasks it has done: 0 if it failed. Or a kernel
+# of short windows.
 call_walk = _caller(types.int64)

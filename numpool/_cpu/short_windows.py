@@ -1,12 +1,13 @@
 """The walk over short windows along rows of single columns, where the source holds rows of elements
 that lie side by side: rows of the source go in, rows of results come out (short_loops.py).
 
-It is otherwise that of walk.py. Nothing is laid out, so that it compiles in half the time.
+It is otherwise that of walk.py. Nothing is laid out, so that it compiles in a third of the time. It
+ends early where a root was taken of a sum that may have lost digits to underflow or overflow.
 """
 
 import numpy as np
 
-from numpool._cpu.memory import address_of, array_at, call, function, keep
+from numpool._cpu.memory import address_of, array_at, call, call_walk, function, keep
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import shared_columns, sharing_columns
 from numpool._cpu.taps import divisor_of_row, taps_of
@@ -17,7 +18,9 @@ _ALIGNMENT = 64
 
 @function
 def window_source(plan, tile, target, pitch, first, last):
-    """The windows of some rows of a tile, to rows `pitch` bytes apart."""
+    """The windows of some rows of a tile, to rows `pitch` bytes apart. Returns whether all that
+    have roots are within limits.
+    """
     window = plan.column_window
     first_shared, last_shared = 0, tile.columns
     if plan.divided:
@@ -40,14 +43,18 @@ def window_source(plan, tile, target, pitch, first, last):
             low, high, divisor = sharing_columns(
                 window, tile.column, first_shared, last_shared, number
             )
-            call(
-                plan.short, (row_divisor * divisor, plan.column.kernel, plan.column.stride,
+            low_limit = row_divisor * divisor if plan.divided else plan.low
+            outside = call_walk(
+                plan.short, (low_limit, plan.high, plan.column.kernel, plan.column.stride,
                 target + (row - first) * pitch + low * plan.itemsize, pitch, run, high - low,
                 start + taps[0] * plan.source.row, plan.row.stride * plan.source.row, tile.data,
                 tile.margin - low * plan.column.stride,
                 depths[1], plan.depth.dilation * plan.source.depth,
                 taps[1], plan.row.dilation * plan.source.row))  # fmt: skip
+            if outside:
+                return False
         row += run
+    return True
 
 
 def walk_short_windows(
@@ -69,13 +76,16 @@ def walk_short_windows(
             rows = min(plan.batch_rows, last_row - row)
             if plan.out_lines:
                 target = out + row * plan.out.row
-                window_source(plan, tile, target, plan.out.row, row, row + rows)
+                within = window_source(plan, tile, target, plan.out.row, row, row + rows)
             else:
-                window_source(plan, tile, results, pitch, row, row + rows)
+                within = window_source(plan, tile, results, pitch, row, row + rows)
                 call(
                     plan.store, (plan_address, results, plan.result_pitch, 1, tile.source,
                     tile.other, tile.out, tile.extra, depth, row, rows, tile.column, tile.columns,
                     tile.channels, 0))  # fmt: skip
+            if not within:
+                keep(memory)
+                return task - first_task
             row += rows
     keep(memory)
     return last_task - first_task

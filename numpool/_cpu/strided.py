@@ -21,6 +21,8 @@ VECTOR_BYTES = 64
 
 def every(builder, vectors, first, backwards=False):
     """Of some vectors, one after the other, the elements that stand as many apart, from `first`."""
+    if len(vectors) == 1 and not backwards:
+        return vectors[0]
     lanes = vectors[0].type.count
     taken = [first + len(vectors) * lane for lane in range(lanes)]
     if backwards:
