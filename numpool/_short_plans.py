@@ -41,12 +41,10 @@ def short_plan(
     builder.windows(view, divisor)
 
     # What becomes a result in registers goes to `out` at once.
-    finish = _finish(dtype, rows)
+    finish = finish_of(dtype, rows)
     dense_rows = dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
     out_lines = dense_rows and (finish is not None or rows.store == ("store", *[dtype.name] * 2))
-    if not out_lines:
-        finish = None
-    short = library.address("short", finish, _step(view, rows), rows.swapped, *rows.lines)
+    kernel = short_kernel(rows, finish if out_lines else None, _step(view, rows))
 
     itemsize, items = dtype.itemsize, items_of(view)
     tiles, tile_columns = parts(
@@ -62,7 +60,8 @@ def short_plan(
         bands=bands, band_rows=band_rows, tiles=tiles, tile_columns=tile_columns,
         batch_rows=batch_rows, result_pitch=tile_columns,
         result_size=0 if out_lines else batch_rows * tile_columns,
-        out_lines=out_lines, divided=finish == "divided", short=short, **numbers,
+        out_lines=out_lines, divided=finish == "divided",
+        short=library.address(*kernel), **numbers,
     )  # fmt: skip
     if not out_lines:
         assert rows.store is not None and rows.source is not None
@@ -73,7 +72,7 @@ def short_plan(
     # To read four elements takes about as long as to make one.
     work = max(outputs * _taps(depth, row), inputs // 4) * items * itemsize
     plan = builder.plan(("walk_short_windows",), pieces * bands, work)
-    if finish in ROOTS:
+    if out_lines and finish in ROOTS:
         # It gives up on sums that are not within limits.
         plan = plan._replace(
             otherwise=functools.cache(
@@ -83,7 +82,12 @@ def short_plan(
     return plan
 
 
-def _finish(dtype: np.dtype, rows: Rows) -> str | None:
+def short_kernel(rows: Rows, finish: str | None, step: int = 1) -> tuple:
+    """The name of the kernel, for columns so many elements apart."""
+    return ("short", finish, step, rows.swapped, *rows.lines)
+
+
+def finish_of(dtype: np.dtype, rows: Rows) -> str | None:
     """How windows become results in registers, if they do: see `Pooling` in short_loops.py."""
     if rows.store == ("store_average", *[dtype.name] * 3):
         return "divided"

@@ -229,16 +229,19 @@ def _compile(key: tuple) -> CFunc:
 def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
     """The kernels of calls on arrays of the given types without further options, in any layout."""
     from numpool import _rules
+    from numpool._short_plans import finish_of, short_kernel
     from numpool._windows import windows_of
 
     windows = windows_of((2,), 1, 2, None, 0, 1, False, None)
     options: dict[str, tuple] = {"max": (False,), "avg": (True, None, None), "lp": (2.0, None)}
-    kernels: dict[tuple, None] = {("walk",): None}
+    kernels: dict[tuple, None] = {("walk",): None, ("walk_short_windows",): None}
     for operator in operators:
         for dtype in dtypes:
             rule = _rules.FORWARD[operator](np.dtype(dtype), windows, *options[operator])
             kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
             kernels["take", np.dtype(dtype).itemsize] = None
+            if rule.rows.source is not None:
+                kernels[short_kernel(rule.rows, finish_of(rule.computed, rule.rows))] = None
     return list(kernels)
 
 
