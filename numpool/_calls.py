@@ -143,9 +143,10 @@ def _run(
                 plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra
             )
         except MemoryError:
-            if plan.otherwise is None:
+            otherwise = None if plan.otherwise is None else plan.otherwise()
+            if otherwise is None:
                 raise
-            _run(plan.otherwise(), source, other, out, extra)
+            _run(otherwise, source, other, out, extra)
         return
     first, volumes, size, dtype = plan.before
     between = np.empty(size, dtype)

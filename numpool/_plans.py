@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     tasks: int
     parallel: bool
     before: FirstPass | None = None
-    otherwise: Callable[[], Plan] | None = None
+    otherwise: Callable[[], Plan | None] | None = None
 
 
 class FirstPass(NamedTuple):

@@ -11,7 +11,7 @@ from numpool._cpu import library
 from numpool._cpu.short_loops import ROOTS, SHORT, STEPS
 from numpool._cpu.strided import VECTOR_BYTES
 from numpool._cut import LINE_BYTES, TASKS, most_taps, parts
-from numpool._plans import AXES, Builder, Divisor, Plan, Rows, dense, items_of, take_of, walk_plan
+from numpool._plans import AXES, Builder, Divisor, Plan, Rows, dense, items_of, take_of
 from numpool._views import View
 from numpool._windows import Axis
 
@@ -30,8 +30,11 @@ def short_plan(
     divisor: Divisor,
     numbers: dict[str, float],
     tasks: int = TASKS,
+    to_finish: bool = True,
 ) -> Plan | None:
-    """The plan of such a walk that computes in `dtype`; None where windows are others."""
+    """The plan of such a walk that computes in `dtype`; None where windows are others. `to_finish`:
+    whether windows may become results in registers.
+    """
     if not are_short(dtype, view, rows):
         return None
     builder = Builder(view)
@@ -41,7 +44,7 @@ def short_plan(
     builder.windows(view, divisor)
 
     # What becomes a result in registers goes to `out` at once.
-    finish = finish_of(dtype, rows)
+    finish = finish_of(dtype, rows) if to_finish else None
     dense_rows = dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
     out_lines = dense_rows and (finish is not None or rows.store == ("store", *[dtype.name] * 2))
     kernel = short_kernel(rows, finish if out_lines else None, _step(view, rows))
@@ -73,16 +76,14 @@ def short_plan(
     work = max(outputs * _taps(depth, row), inputs // 4) * items * itemsize
     plan = builder.plan(("walk_short_windows",), pieces * bands, work)
     if out_lines and finish in ROOTS:
-        # It gives up on sums that are not within limits.
-        plan = plan._replace(
-            otherwise=functools.cache(
-                lambda: walk_plan(dtype, view, rows, divisor, numbers, tasks=tasks)
-            )
-        )
+        # It gives up on sums that are not within limits: these are looked at one by one, and all
+        # others come out the same.
+        arguments = (dtype, view, rows, divisor, numbers, tasks, False)
+        plan = plan._replace(otherwise=functools.cache(lambda: short_plan(*arguments)))
     return plan
 
 
-def short_kernel(rows: Rows, finish: str | None, step: int = 1) -> tuple:
+def short_kernel(rows: Rows, finish: str | None, step: int) -> tuple:
     """The name of the kernel, for columns so many elements apart."""
     return ("short", finish, step, rows.swapped, *rows.lines)
 

@@ -75,7 +75,7 @@ OVERRUNS = [
         "average",
         "_cpu/vector_loops.py",
         "size = lines[0][1]",
-        "size = builder.add(lines[0][1], _number(1))",
+        "size = builder.add(lines[0][1], number(1))",
     ),
     ("average", "_cpu/windowing.py", "(taps - wider) * lag", "(taps - wider) * lag + 1"),
     ("scatter", "_cpu/scatter_lines.py", "in range(target.size)", "in range(target.size + 1)"),

@@ -241,7 +241,9 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
-                kernels[short_kernel(rule.rows, finish_of(rule.computed, rule.rows))] = None
+                finish = finish_of(rule.computed, rule.rows)
+                for step in short_loops.STEPS:
+                    kernels[short_kernel(rule.rows, finish, step)] = None
     return list(kernels)
 
 

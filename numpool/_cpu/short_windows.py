@@ -7,11 +7,11 @@ ends early where a root was taken of a sum that may have lost digits to underflo
 
 import numpy as np
 
-from numpool._cpu.memory import address_of, array_at, call, call_walk, function, keep
+from numpool._cpu.memory import ZERO, address_of, array_at, call, call_walk, function, keep
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.rows import shared_columns, sharing_columns
 from numpool._cpu.taps import divisor_of_row, taps_of
-from numpool._cpu.tiles import parts_of, tile_of
+from numpool._cpu.tiles import part, parts_of, tile_of
 
 _ALIGNMENT = 64
 
@@ -78,6 +78,7 @@ def walk_short_windows(
                 target = out + row * plan.out.row
                 within = window_source(plan, tile, target, plan.out.row, row, row + rows)
             else:
+                part(plan, results, plan.result_size, ZERO, rows * plan.result_pitch)
                 within = window_source(plan, tile, results, pitch, row, row + rows)
                 call(
                     plan.store, (plan_address, results, plan.result_pitch, 1, tile.source,
