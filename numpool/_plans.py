@@ -15,7 +15,8 @@ import numpy as np
 
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS, PLAN
-from numpool._cpu.strided import FARTHEST, VECTOR_BYTES
+from numpool._cpu.strided import FARTHEST
+from numpool._cpu.vector_loops import VECTOR_BYTES
 from numpool._cpu.windowing import LIFTED_TAPS
 from numpool._cut import LINE_BYTES, TASKS, cut_walk, most_taps
 from numpool._views import Dimension, View, no_windows

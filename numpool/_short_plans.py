@@ -9,7 +9,7 @@ import numpy as np
 
 from numpool._cpu import library
 from numpool._cpu.short_loops import ROOTS, SHORT, STEPS
-from numpool._cpu.strided import VECTOR_BYTES
+from numpool._cpu.vector_loops import VECTOR_BYTES
 from numpool._cut import LINE_BYTES, TASKS, most_taps, parts
 from numpool._plans import AXES, Builder, Divisor, Plan, Rows, dense, items_of, take_of
 from numpool._views import View

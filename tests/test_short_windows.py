@@ -8,7 +8,7 @@ import pytest
 import numpool
 from numpool import _calls, _plans
 from numpool._cpu.short_loops import SHORT
-from numpool._cpu.strided import VECTOR_BYTES
+from numpool._cpu.vector_loops import VECTOR_BYTES
 
 DTYPES = ["float16", "float32", "float64", "int8", "uint8", "int16", "int64"]
 OPERATORS = {

@@ -30,15 +30,11 @@ def window_source(plan, tile, target, pitch, first, last):
     row = first
     while row < last:
         taps = taps_of(plan.row, row)
-        # How many rows follow with as many taps, and the same divisor.
-        run, row_divisor = 1, 1.0
-        regular, last_regular = plan.row.regular_first, plan.row.regular_last
-        if plan.divided:
-            row_divisor = divisor_of_row(plan, tile.depth, row)
-            regular = max(regular, plan.row_window.divided_first)
-            last_regular = min(last_regular, plan.row_window.divided_last)
-        if regular <= row < last_regular:
-            run = min(last_regular, last) - row
+        # How many rows follow whose taps all hold data, and so have the same divisor.
+        run = 1
+        if plan.row.regular_first <= row < plan.row.regular_last:
+            run = min(plan.row.regular_last, last) - row
+        row_divisor = divisor_of_row(plan, tile.depth, row) if plan.divided else 1.0
         for number in range(-1, first_shared + tile.columns - last_shared):
             low, high, divisor = sharing_columns(
                 window, tile.column, first_shared, last_shared, number

@@ -10,13 +10,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from numpool._cpu.memory import array_at, function, read, write
+from numpool._cpu.vector_loops import VECTOR_BYTES
 
 # (source, bytes from an element to the next, how many, target)
 TAKE = types.void(*[types.int64] * 4)
 
 # Elements at most so far apart are shuffled.
 FARTHEST = 4
-VECTOR_BYTES = 64
 
 
 def every(builder, vectors, first, backwards=False):
