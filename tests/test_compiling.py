@@ -1,6 +1,11 @@
 """Kernels are compiled with less of numba's work, which users' own functions must not notice."""
 
+import signal
+import threading
+
 import pytest
+
+from numpool._cpu import compiling
 
 USERS = """
 import numba, numpy, numpool
@@ -40,3 +45,34 @@ def test_functions_of_users_beside_kernels_just_compiled(tmp_path):
 
     done = process("-c", USERS, program=(), env={"NUMBA_CACHE_DIR": str(tmp_path)})
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "[3 4] 145.0 2.0\n")
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_interrupts_wait_until_a_kernel_is_compiled(failing):
+    before, reached = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt), compiling.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        reached.append(1)
+        if failing:
+            raise ValueError
+    assert reached == [1] and signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_threads_leave_signals_alone():
+    handlers = []
+
+    def compile_there():
+        with compiling.uninterrupted():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=compile_there)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGINT)]
+
+
+def test_nothing_is_replaced_where_numba_is_another(monkeypatch):
+    monkeypatch.setattr(compiling, "_CALLED", ("gone",))
+    before = [getattr(owner, name) for owner, name in compiling._NUMBAS]
+    with compiling.quickly():
+        assert [getattr(owner, name) for owner, name in compiling._NUMBAS] == before

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -86,6 +88,28 @@ def _of_kernels_only(numbas: dict[str, Callable[..., Any]]) -> dict[str, Callabl
         "_add_module": add_module,
         "get_executable": get_executable,
     }
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back what Python does upon signals, KeyboardInterrupt above all, until the end: between
+    two lines of llvmlite a module belongs to two owners, and both would free it.
+    """
+    held: list[tuple[int, Any]] = []
+    try:
+        with contextlib.ExitStack() as changed:
+            if threading.current_thread() is threading.main_thread():
+                for number in signal.valid_signals():
+                    handler = signal.getsignal(number)
+                    if callable(handler):
+                        changed.callback(signal.signal, number, handler)
+                        signal.signal(number, lambda *received: held.append(received))
+            yield
+    finally:
+        for received in held:
+            handler = signal.getsignal(received[0])
+            if callable(handler):
+                handler(*received)
 
 
 @contextlib.contextmanager

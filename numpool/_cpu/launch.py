@@ -14,6 +14,7 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
 from numpool._cpu.cache import KernelCache
+from numpool._cpu.compiling import uninterrupted
 from numpool._cpu.memory import call_walk, inline, read, write
 
 # Chunks for each thread: enough to even out rows of different cost.
@@ -51,7 +52,8 @@ class _Driver:
         with global_compiler_lock:
             if not self._dispatcher.signatures:
                 self._dispatcher._cache = KernelCache(self._name)
-                self._dispatcher.compile(self._signature)
+                with uninterrupted():
+                    self._dispatcher.compile(self._signature)
             self.run = self._dispatcher.get_overload(self._signature)
 
     def _run_first(self, *arguments: int) -> int:

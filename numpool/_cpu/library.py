@@ -220,7 +220,7 @@ def _compile(key: tuple) -> CFunc:
         make(*args), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
     )
     kernel._cache = KernelCache(_name(key))  # type: ignore[attr-defined]
-    with compiling.quickly():
+    with compiling.uninterrupted(), compiling.quickly():
         kernel.compile()
     _compiled[key] = kernel
     return kernel
