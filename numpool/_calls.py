@@ -142,7 +142,7 @@ def _run(
             launch.run(
                 plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra
             )
-        except MemoryError:
+        except launch.Unfinished:
             otherwise = None if plan.otherwise is None else plan.otherwise()
             if otherwise is None:
                 raise
@@ -597,7 +597,7 @@ def _check_indices(
     """Check the indices a user gave; in the same run scatter to `out` if it is there."""
     try:
         _run(plan, gradient, indices, out, None)
-    except MemoryError:  # or an index is wrong: which one, a second run tells
+    except launch.Unfinished:  # or an index is wrong: which one, a second run tells
         found = np.zeros((plan.tasks, 2), np.int64)
         _run(plan, gradient, indices, None, found)
         if not found.any():

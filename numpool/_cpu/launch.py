@@ -92,6 +92,15 @@ _launching: dict[str, int] = {}
 _forked = False
 
 
+class Unfinished(MemoryError):
+    """A kernel ended before all its tasks were done. No exception crosses the call by address:
+    memory is what it lacked, unless its caller knows another reason.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("not enough memory for the line buffers of a kernel")
+
+
 def run(
     kernel: int,
     plan: int,
@@ -103,7 +112,9 @@ def run(
     extra: np.ndarray | None,
     start: int = 0,
 ) -> None:
-    """Run some tasks of a plan on operands: all, or those from `start` on."""
+    """Run some tasks of a plan on operands: all, or those from `start` on. `Unfinished` says that
+    the kernel did not do them all.
+    """
     call = (
         kernel,
         plan,
@@ -115,9 +126,7 @@ def run(
         0 if extra is None else id(extra),
     )
     if (_run_on_threads(*call) if parallel else _serial.run(*call)) != tasks:
-        # An exception in a kernel cannot cross the call by address; what is left to fail there is
-        # memory.
-        raise MemoryError("not enough memory for the line buffers of a kernel")
+        raise Unfinished
 
 
 def _run_on_threads(kernel: int, plan: int, start: int, tasks: int, *operands: int) -> int:
