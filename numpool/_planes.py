@@ -124,7 +124,7 @@ class _Builder:
             moved = INTO if i < 2 or (i == 3 and lead == 2) else BACK
             self.record[name] = (moved, width, at, *self._plane(i))
             at += -(-depths * rows * columns * pitch // 64) * 64
-        self.record["buffer_size"] = at + 64
+        self.record["buffer_size"] = at
 
     def _plane(self, operand: int) -> tuple[int, ...]:
         """Bytes between planes of an operand, and the sizes and strides of one, joined where it is

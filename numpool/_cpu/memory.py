@@ -98,6 +98,21 @@ def address_of(typing_context, array):
     return types.int64(array), codegen
 
 
+@function
+def to_cache_line(number):
+    """A size or an address, rounded up to where a cache line starts."""
+    return (number + 63) // 64 * 64
+
+
+@function
+def aligned_memory(size):
+    """An array with room for so many bytes, and the address in it from which they fill whole cache
+    lines.
+    """
+    memory = np.empty(size + 64, np.uint8)
+    return memory, to_cache_line(address_of(memory))
+
+
 @intrinsic
 def stack_bytes(typing_context, size):
     """The address of so many bytes, a literal, that live until the kernel returns."""

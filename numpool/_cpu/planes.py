@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from numpool._cpu.memory import (
     AHEAD,
-    address_of,
+    aligned_memory,
     array_at,
     call_walk,
     fetch,
@@ -159,8 +159,7 @@ def walk_planes(
     plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
 ):  # fmt: skip
     plan = array_at(plan_address, 1, PLANES_TYPE)[0]
-    memory = np.empty(plan.buffer_size, np.uint8)
-    start = (address_of(memory) + 63) // 64 * 64
+    memory, start = aligned_memory(plan.buffer_size)
     own_source, own_other = start + plan.source.at, start + plan.other.at
     own_out, own_extra = start + plan.out.at, start + plan.extra.at
     done = 0

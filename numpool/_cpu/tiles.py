@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import types
 
 from numpool._cpu.lines import COMBINE, FILL, FOLD, LIFT
@@ -10,15 +9,15 @@ from numpool._cpu.memory import (
     CHECKED,
     ONE,
     ZERO,
-    address_of,
+    aligned_memory,
     call,
     function,
     inline,
     read,
+    to_cache_line,
 )
 from numpool._cpu.taps import output_of, place_of
 
-_ALIGNMENT = 64
 # Taps that are combined one after the other; more are combined as a tree of such leaves.
 LEAF = 9
 
@@ -65,11 +64,9 @@ def make_buffers(plan):
     spare = slid + plan.slid_size
     loaded = spare + plan.spare_size
     levels = loaded + plan.loaded_size
-    values = (levels + plan.level_size) * plan.itemsize
-    values = (values + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+    values = to_cache_line((levels + plan.level_size) * plan.itemsize)
     distance = values if plan.pairs else 0
-    memory = np.empty(values + distance + _ALIGNMENT, np.uint8)
-    base = (address_of(memory) + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+    memory, base = aligned_memory(values + distance)
     return memory, Buffers(
         base,
         base + result * plan.itemsize,
