@@ -8,7 +8,7 @@ nothing in a kernel, knows it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +108,31 @@ def dense(view: View, operand: int, dtype: np.dtype) -> bool:
     channels = view.channels.window.length
     along = view.columns.strides[operand] == channels * dtype.itemsize
     return along and (channels == 1 or view.channels.strides[operand] == dtype.itemsize)
+
+
+def dense_lines(view: View, dtype: np.dtype) -> bool:
+    """Whether the rows of `out` are lines of a dtype as they are."""
+    return dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
+
+
+def trimmed_axes(view: View) -> tuple[Axis, Axis, Axis]:
+    """The windows along depth, rows and columns, without taps that never hold data."""
+    depth, row, column = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
+    return depth, row, column
+
+
+def folded_taps(depth: Axis, row: Axis) -> int:
+    """The most rows that are combined for a row of windows."""
+    return most_taps(depth) * most_taps(row)
+
+
+def work_of(axes: Sequence[Axis], size: int) -> int:
+    """About how many bytes are worked on, where a column is of so many in all. To read four
+    elements takes about as long as to make one.
+    """
+    depth, row, _ = axes
+    outputs, inputs = math.prod(a.outputs for a in axes), math.prod(a.length for a in axes)
+    return max(outputs * max(folded_taps(depth, row), 1), inputs // 4) * size
 
 
 class Builder:
@@ -343,7 +368,7 @@ def walk_plan(
     )
     loaded = loaded or cut.blocks > 1  # a row of a block of channels is in pieces
     same = rows.store == ("store", dtype.name, dtype.name) and cut.blocks == 1
-    out_rows = same and dense(view, 2, dtype) and view.rows.strides[2] % dtype.itemsize == 0
+    out_rows = same and dense_lines(view, dtype)
     repeated = depth.phases.repeats or row.phases.repeats
     out_lines = out_rows and not cut.fold_columns and not repeated
     if cut.flat:
@@ -392,10 +417,7 @@ def walk_plan(
     if out_rows:
         rows = rows._replace(store=None)
     count = items * depth.places * cut.bands * cut.tiles * cut.blocks
-    taps = max(most_taps(depth) * most_taps(row), 1)
-    outputs, inputs = math.prod(a.outputs for a in axes), math.prod(a.length for a in axes)
-    # To read four elements takes about as long as to make one.
-    work = max(outputs * taps, inputs // 4) * items * channels * dtype.itemsize
+    work = work_of((depth, row, column), items * channels * dtype.itemsize)
     if rows.load is not None and rows.load[0] in _TAKING:
         itemsize = np.dtype(rows.load[1]).itemsize
         builder.set(take=take_of(view, itemsize, rows.swapped))

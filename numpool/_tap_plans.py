@@ -10,7 +10,17 @@ import numpy as np
 
 from numpool._cpu import arg_columns, arg_runs, arg_taps
 from numpool._cut import LINE_BYTES, TASKS, most_taps, parts
-from numpool._plans import AXES, Builder, Codes, Plan, Rows, index_codes, items_of, take_of
+from numpool._plans import (
+    AXES,
+    Builder,
+    Codes,
+    Plan,
+    Rows,
+    index_codes,
+    items_of,
+    take_of,
+    trimmed_axes,
+)
 from numpool._views import View
 from numpool._windows import Axis, Windows
 
@@ -48,7 +58,7 @@ def taps_plan(
         walk = "argmax_by_runs"
     else:
         return None
-    axes = _axes(view)
+    axes = trimmed_axes(view)
     depth, row, column = axes
     pieces = items_of(view) * depth.outputs
     bands, band_rows = parts(row.outputs, min(-(-tasks // pieces), row.outputs))
@@ -79,12 +89,14 @@ def are_columns(view: View, dtype: str) -> bool:
     """Whether windows of few taps overlap along rows of single columns, all hold data, and taps are
     walked in C order.
     """
-    depth, row, column = axes = _axes(view)
+    depth, row, column = axes = trimmed_axes(view)
     if view.channels.window.length > 1 or depth.kernel > 1 or view != _in_order(view):
         return False
     if column.outputs < arg_columns.LANES or column.stride not in arg_columns.STRIDES:
         return False
-    if column.kernel <= column.stride or not all(map(_hold_data, axes)):
+    if column.kernel <= column.stride:
+        return False
+    if not all(axis.all_hold_data and axis.stride <= axis.reach for axis in axes):
         return False
     few = _COLUMN_TAPS * row.stride * column.stride * max(np.dtype(dtype).itemsize // 4, 1)
     return most_taps(row) * column.kernel <= few
@@ -109,11 +121,6 @@ def _are_of_many_channels(view: View, dtype: str, index: str) -> bool:
     return (source, out, extra) == (value, value, number)
 
 
-def _axes(view: View) -> tuple[Axis, Axis, Axis]:
-    depth, rows, columns = (d.window.trimmed() for d in (view.depth, view.rows, view.columns))
-    return depth, rows, columns
-
-
 def _in_order(view: View) -> View:
     """The view with depth, rows and columns in the order of the array's axes, in which taps are
     counted: channels are vectors whatever lies between them.
@@ -121,14 +128,6 @@ def _in_order(view: View) -> View:
     dimensions = (view.depth, view.rows, view.columns)
     depth, rows, columns = sorted(dimensions, key=lambda d: -1 if d.axis is None else d.axis)
     return View(view.batch, depth, rows, columns, view.channels)
-
-
-def _hold_data(axis: Axis) -> bool:
-    """Whether each window holds data, and between them lies nothing."""
-    first, last = -axis.before, (axis.outputs - 1) * axis.stride - axis.before
-    at_edges = axis.dilation == 1 and first > -axis.kernel and last < axis.length
-    inside = first >= 0 and last + axis.reach <= axis.length
-    return (at_edges or inside) and axis.stride <= axis.reach
 
 
 def _plan(
@@ -150,7 +149,7 @@ def _plan(
 
 
 def _columns_plan(view: View, taps: tuple, codes: Codes, tasks: int, swapped: bool) -> Plan:
-    axes = depth, row, column = _axes(view)
+    axes = depth, row, column = trimmed_axes(view)
     itemsize, lanes, stride = np.dtype(taps[0]).itemsize, arg_columns.LANES, column.stride
     tiles, tile_columns = parts(
         column.outputs, -(-column.outputs * stride * itemsize // _ROW_BYTES)

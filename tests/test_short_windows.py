@@ -108,6 +108,33 @@ def test_maxima_are_numpys(kernel, stride, dtype, walks):
         assert same(found, maxima(x, kernel, stride, padding))
 
 
+def narrow_shapes(kernel, stride, dtype):
+    """Planes with rows that fill a part of a vector, one or two, with padding that takes its share
+    of them.
+    """
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    for reach in (min(lanes // 2, 15) + 3, lanes - 1, lanes, lanes + 2, 2 * lanes):
+        for padding in {0, kernel // 2}:
+            yield (2, 67, 9, reach - 2 * padding), padding
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("kernel", "stride"), SHORT)
+def test_planes_whose_rows_fit_a_vector(kernel, stride, dtype, monkeypatch, walks):
+    """Many at a time: the last block of them is smaller, and the batch is of two axes."""
+    operators = ["max", "average", "average of data", "L2"]
+    for shape, padding in narrow_shapes(kernel, stride, dtype):
+        base = values((2, 70, *shape[2:]), dtype, seed=shape[-1])
+        window = {"kernel_size": kernel, "stride": stride, "padding": padding, "axis": (2, 3)}
+        for x in (base[:, 3:], base[:, :67, ::-1]):
+            for operator in operators if dtype in ("float32", "float64") else ["max"]:
+                short, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
+                np.testing.assert_allclose(short, general, rtol=1e-6 if operator == "L2" else 0)
+        planes = numpool.max_pool2d(base[:, 3:], kernel, stride, padding)
+        expected = maxima(base[:, 3:].reshape(-1, *shape[2:]), kernel, stride, padding)
+        assert same(planes.reshape(expected.shape), expected)
+
+
 # Shape, arguments: taps along depth and rows, rows apart, all with and some without padding.
 WINDOWS = [
     ((2, 300), {"kernel_size": 3, "stride": 1, "padding": 1, "axis": 1}),

@@ -32,6 +32,7 @@ from numpool._cpu import (
     scatter_lines,
     scatter_taps,
     short_loops,
+    short_rows,
     short_windows,
     spread,
     strided,
@@ -88,25 +89,25 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
 
 
 def _short(
-    finish: str | None,
-    step: int,
-    swapped: bool,
+    finish: str,
+    columns: str,
+    order: str,
     lines: str,
     dtype: str,
     source: str | None = None,
     form: str | None = None,
 ) -> Callable:
-    """Short windows of the accumulators that a family of lines has, over columns that lie so many
-    elements apart.
+    """Short windows of the accumulators that a family of lines has; names are those of
+    `_short_plans.short_kernel`.
     """
     computed = _computed(dtype)
     combine = "add" if lines in ("sum", "sum_of") else "larger"
-    pooling = short_loops.Pooling(
+    pooling = short_rows.Pooling(
         dtype=computed,
         combine=halves.larger if dtype == "float16" else getattr(vectors, combine),
         identity=rows.lowest_of(dtype) if lines == "max" else 0,
-        step=step,
-        swapped=swapped,
+        step=short_rows.STEPS[columns],
+        swapped=order == "swapped",
         finish=finish,
     )
     if source is not None:
@@ -241,8 +242,8 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
-                finish = finish_of(rule.computed, rule.rows)
-                for step in short_loops.STEPS:
+                finish = finish_of(rule.computed, rule.rows) or "kept"
+                for step in short_rows.STEPS.values():
                     kernels[short_kernel(rule.rows, finish, step)] = None
     return list(kernels)
 

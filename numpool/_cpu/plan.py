@@ -70,6 +70,9 @@ PLAN = np.dtype(
     # Of a band over whose rows windows slide: the rows of a strip, and those of a group, which are
     # `group_step` lines from the next. Its core is a number of sums of so many rows, and a rest.
     + integers("strip_rows", "row_group", "group_step", "core_sums", "core_rows", "core_rest")
+    # Short windows: the planes along the innermost batch axis, how many of them are an item, in how
+    # many items, and bytes from one to the next.
+    + integers("planes", "item_planes", "plane_items", "source_plane", "out_plane")
     # How a task is done (see walk.py): whether windows slide over rows or are folded one by one,
     # whether the rows of a tile are one line, whether source rows are lines, and as such are lifted
     # on the way, whether lines as they are laid out are windowed, whether results go straight to

@@ -197,14 +197,14 @@ def load_of(stored, computed, accumulator, as_it_is=False):
 
 
 @inline
-def shared_columns(window, column, columns):
+def equally_divided(window, column, columns):
     """Which of the columns share one divisor."""
     first = min(max(window.divided_first - column, 0), columns)
     return first, max(min(window.divided_last - column, columns), first)
 
 
 @inline
-def sharing_columns(window, column, first, last, number):
+def columns_of_divisor(window, column, first, last, number):
     """Some columns with one divisor, and their share in it: those in [first, last) for a number of
     -1, then the others one by one.
     """
@@ -250,7 +250,7 @@ def make_load_gradient(dtype, computed, swapped):
     ):  # fmt: skip
         plan = array_at(plan_address, 1, PLAN_TYPE)[0]
         window = plan.column_window
-        first, last = shared_columns(window, column, columns)
+        first, last = equally_divided(window, column, columns)
         start = source + depth * plan.source.depth + column * plan.source.column
         for r in range(rows):
             target = line + r * pitch * line_itemsize
@@ -259,7 +259,7 @@ def make_load_gradient(dtype, computed, swapped):
             fetch_ahead(values, step * plan.source.row)
             row_divisor = divisor_of_row(plan, depth, this)
             for number in range(-1, first + columns - last):
-                low, high, divisor = sharing_columns(window, column, first, last, number)
+                low, high, divisor = columns_of_divisor(window, column, first, last, number)
                 load_columns(plan, target, values, low, high, channels, row_divisor * divisor)
 
     return load_gradient
@@ -311,7 +311,7 @@ def store_of(computed, stored, result_of, average):
         first, last = 0, columns
         behind = pitch == columns * channels and step * plan.out.row == columns * plan.out.column
         if average:
-            first, last = shared_columns(window, column, columns)
+            first, last = equally_divided(window, column, columns)
             rows_of = plan.row_window
             behind &= rows_of.divided_first <= row
             behind &= row + (rows - 1) * step < rows_of.divided_last
@@ -326,7 +326,7 @@ def store_of(computed, stored, result_of, average):
             if average:
                 row_divisor = divisor_of_row(plan, depth, row + r * step)
             for number in range(-1, first + columns - last):
-                low, high, divisor = sharing_columns(window, column, first, last, number)
+                low, high, divisor = columns_of_divisor(window, column, first, last, number)
                 store_columns(plan, values, target, low, high, channels, row_divisor * divisor)
 
     return store

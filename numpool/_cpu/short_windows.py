@@ -5,51 +5,52 @@ It is otherwise that of walk.py. Nothing is laid out, so that it compiles in a t
 ends early where a root was taken of a sum that may have lost digits to underflow or overflow.
 """
 
-import numpy as np
-
-from numpool._cpu.memory import ZERO, address_of, array_at, call, call_walk, function, keep
+from numpool._cpu.memory import ONE, ZERO, aligned_memory, array_at, call, call_walk, function, keep
 from numpool._cpu.plan import PLAN_TYPE
-from numpool._cpu.rows import shared_columns, sharing_columns
+from numpool._cpu.rows import columns_of_divisor, equally_divided
 from numpool._cpu.taps import divisor_of_row, taps_of
 from numpool._cpu.tiles import part, parts_of, tile_of
 
-_ALIGNMENT = 64
-
 
 @function
-def window_source(plan, tile, target, pitch, first, last):
-    """The windows of some rows of a tile, to rows `pitch` bytes apart. Returns whether all that
-    have roots are within limits.
+def window_source(plan, tile, planes, target, pitch, first, last):
+    """The windows of some rows of a tile, of so many planes, to rows `pitch` bytes apart. Returns
+    whether all that have roots are within limits.
     """
     window = plan.column_window
     first_shared, last_shared = 0, tile.columns
     if plan.divided:
-        first_shared, last_shared = shared_columns(window, tile.column, tile.columns)
+        first_shared, last_shared = equally_divided(window, tile.column, tile.columns)
     depths = taps_of(plan.depth, tile.depth)
     start = tile.source + depths[0] * plan.source.depth + tile.low * plan.source.column
-    row = first
-    while row < last:
+    # Rows whose taps all hold data, and so have the same divisor, go together. The others follow,
+    # as their data is in the cache by then: 0.5 of the time where planes are many.
+    regular = min(max(plan.row.regular_first, first), last)
+    regular_last = max(min(plan.row.regular_last, last), regular)
+    edges = regular - first + last - regular_last
+    for edge in range(-1, edges):
+        row, run = regular, regular_last - regular
+        if edge >= 0:
+            row = first + edge if edge < regular - first else last - edges + edge
+            run = 1
         taps = taps_of(plan.row, row)
-        # How many rows follow whose taps all hold data, and so have the same divisor.
-        run = 1
-        if plan.row.regular_first <= row < plan.row.regular_last:
-            run = min(plan.row.regular_last, last) - row
         row_divisor = divisor_of_row(plan, tile.depth, row) if plan.divided else 1.0
         for number in range(-1, first_shared + tile.columns - last_shared):
-            low, high, divisor = sharing_columns(
+            column, last_column, divisor = columns_of_divisor(
                 window, tile.column, first_shared, last_shared, number
             )
-            low_limit = row_divisor * divisor if plan.divided else plan.low
+            low = row_divisor * divisor if plan.divided else plan.low
             outside = call_walk(
-                plan.short, (low_limit, plan.high, plan.column.kernel, plan.column.stride,
-                target + (row - first) * pitch + low * plan.itemsize, pitch, run, high - low,
+                plan.short, (low, plan.high, plan.column.kernel, plan.column.stride,
+                target + (row - first) * pitch + column * plan.itemsize, pitch, run,
+                last_column - column,
                 start + taps[0] * plan.source.row, plan.row.stride * plan.source.row, tile.data,
-                tile.margin - low * plan.column.stride,
+                tile.margin - column * plan.column.stride,
                 depths[1], plan.depth.dilation * plan.source.depth,
-                taps[1], plan.row.dilation * plan.source.row))  # fmt: skip
+                taps[1], plan.row.dilation * plan.source.row,
+                planes, plan.source_plane, plan.out_plane))  # fmt: skip
             if outside:
                 return False
-        row += run
     return True
 
 
@@ -58,13 +59,13 @@ def walk_short_windows(
 ):  # fmt: skip
     plan = array_at(plan_address, 1, PLAN_TYPE)[0]
     pitch = plan.result_pitch * plan.itemsize
-    memory = np.empty(plan.result_size * plan.itemsize + _ALIGNMENT, np.uint8)
-    results = (address_of(memory) + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
+    memory, results = aligned_memory(plan.result_size * plan.itemsize)
     for task in range(first_task, last_task):
         block, number, band, depth, item = parts_of(plan, task)
         tile = tile_of(
             plan, item, depth, number, block, source_start, other_start, out_start, extra_start
         )
+        planes = min(plan.item_planes, plan.planes - item % plan.plane_items * plan.item_planes)
         out = tile.out + depth * plan.out.depth + tile.column * plan.out.column
         row = band * plan.band_rows
         last_row = min(row + plan.band_rows, plan.row.outputs)
@@ -72,10 +73,10 @@ def walk_short_windows(
             rows = min(plan.batch_rows, last_row - row)
             if plan.out_lines:
                 target = out + row * plan.out.row
-                within = window_source(plan, tile, target, plan.out.row, row, row + rows)
+                within = window_source(plan, tile, planes, target, plan.out.row, row, row + rows)
             else:
                 part(plan, results, plan.result_size, ZERO, rows * plan.result_pitch)
-                within = window_source(plan, tile, results, pitch, row, row + rows)
+                within = window_source(plan, tile, ONE, results, pitch, row, row + rows)
                 call(
                     plan.store, (plan_address, results, plan.result_pitch, 1, tile.source,
                     tile.other, tile.out, tile.extra, depth, row, rows, tile.column, tile.columns,

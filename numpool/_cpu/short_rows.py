@@ -1,0 +1,268 @@
+"""Rows of short windows in registers: vectors of columns, loaded from all the rows that a window
+takes and combined; windows, made results and stored.
+
+Columns outside the row hold the identity: vectors that reach there are loaded under a mask, and so
+are the last results of a row stored.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from numpool._cpu.loops import itemsize_of
+from numpool._cpu.strided import every
+from numpool._cpu.vector_loops import VECTOR_BYTES, number, pointer, splat, vector_of
+
+# How many elements lie from a column to the next, by a name: 1.2 to 2 times as fast as taking them
+# to a dense row first. So it is to swap bytes that are in the other order.
+STEPS = {"dense": 1, "backwards": -1, "every_second": 2, "every_second_backwards": -2}
+# Roots that are taken in registers, by their names in _powers.py.
+ROOTS = ("itself", "square_root")
+
+
+class Pooling(NamedTuple):
+    """What is computed: in accumulators of the numba type `dtype`, of which `combine(builder,
+    dtype, a, b)` makes one and `identity` changes none.
+
+    Elements of the numba type `source`, if they are of another one, become accumulators by
+    `lift(builder, elements)`. Columns lie `step` elements apart, whose bytes may be `swapped`.
+    Windows are results that are "kept", or become so by `finish`: "divided", or one of `ROOTS`, of
+    sums that are within limits. What is called a vector is as long as some `vectors`.
+    """
+
+    dtype: Any
+    combine: Callable
+    identity: Any
+    source: Any = None
+    lift: Callable | None = None
+    step: int = 1
+    swapped: bool = False
+    finish: str = "kept"
+    vectors: int = 1
+
+    @property
+    def lanes(self):
+        return self.vectors * VECTOR_BYTES // itemsize_of(self.dtype)
+
+    @property
+    def elements(self):
+        return self.dtype if self.source is None else self.source
+
+    @property
+    def accumulators(self):
+        return vector_of(self.dtype, self.lanes)
+
+    @property
+    def nothing(self):
+        kind = self.accumulators
+        return ir.Constant(kind, [ir.Constant(kind.element, self.identity)] * kind.count)
+
+    def of_all(self, builder, vectors):
+        """The combination of some vectors."""
+        return functools.reduce(functools.partial(self.combine, builder, self.dtype), vectors)
+
+    def finished(self, builder, windows, limits):
+        """The results of windows, and which of these are not within the limits."""
+        if self.finish == "kept":
+            return windows, None
+        first, last = (splat(builder, limit, windows.type) for limit in limits)
+        if self.finish == "divided":
+            return builder.fdiv(windows, first), None
+        nothing = ir.Constant(windows.type, None)
+        outside = builder.or_(
+            builder.and_(
+                builder.fcmp_ordered("<", windows, first),
+                builder.fcmp_ordered("!=", windows, nothing),
+            ),
+            builder.fcmp_ordered(">", windows, last),
+        )
+        if self.finish == "square_root":
+            windows = _of_vectors(builder, "llvm.sqrt", windows)
+        return windows, outside
+
+    def is_whole(self, builder, column, left):
+        """Whether a vector of columns can be read in whole: those from one on, of so many left. Of
+        columns apart, one more is read on.
+        """
+        first = number(1 if self.step < -1 else 0)
+        least = number(self.lanes + (1 if self.step > 1 else 0))
+        return builder.and_(
+            builder.icmp_signed(">=", column, first), builder.icmp_signed(">=", left, least)
+        )
+
+    def load(self, builder, address, lanes=None):
+        """A vector of columns as accumulators: of the identity but for some `lanes`, if given."""
+        values = self._elements(builder, address, lanes)
+        if self.swapped:
+            values = _native(builder, values, vector_of(self.elements, self.lanes))
+        if self.lift is not None:
+            values = self.lift(builder, values)
+        if lanes is None:
+            return values
+        first, last = lanes
+        inside = _lanes_within(builder, first, last, self.lanes)
+        return builder.select(inside, values, self.nothing)
+
+    def _elements(self, builder, address, lanes):
+        """The columns as they are stored: of all that lies between the first and the last."""
+        itemsize, apart = itemsize_of(self.elements), abs(self.step)
+        kind = vector_of(self.elements, self.lanes)
+        if self.swapped:
+            kind = ir.VectorType(ir.IntType(8 * itemsize), self.lanes)
+        if self.step < 0:
+            address = builder.add(address, number((self.lanes - 1) * self.step * itemsize))
+        if lanes is not None:
+            first, last = lanes
+            if self.step < 0:
+                first, last = (builder.sub(number(self.lanes), n) for n in (last, first))
+            first = builder.mul(first, number(apart))
+            last = builder.sub(builder.mul(last, number(apart)), number(apart - 1))
+        vectors = []
+        for i in range(apart):
+            start = i * self.lanes
+            place = builder.add(address, number(start * itemsize))
+            place = builder.inttoptr(place, kind.as_pointer())
+            if lanes is None:
+                vectors.append(builder.load(place, align=itemsize))
+                continue
+            begin, end = (builder.sub(n, number(start)) for n in (first, last))
+            mask = _lanes_within(builder, begin, end, self.lanes)
+            others = ir.Constant(kind, ir.Undefined)
+            vectors.append(_masked(builder, "load", kind, place, _narrow(itemsize), mask, others))
+        return every(builder, vectors, 0, backwards=self.step < 0)
+
+    def store(self, builder, values, address, place, columns):
+        """As many results as there are of a row, from a place on."""
+        left = builder.sub(columns, place)
+        with builder.if_else(builder.icmp_signed(">=", left, number(self.lanes))) as (whole, part):
+            with whole:
+                to = pointer(builder, address, place, self.dtype, self.lanes)
+                builder.store(values, to, align=itemsize_of(self.dtype))
+            with part:
+                self.store_first(builder, values, address, place, left)
+
+    def store_first(self, builder, values, address, place, count):
+        """Some results of a row, from a place on: less than a vector."""
+        to = pointer(builder, address, place, self.dtype, self.lanes)
+        mask = _lanes_within(builder, number(0), count, self.lanes)
+        align = _narrow(itemsize_of(self.dtype))
+        _masked(builder, "store", ir.VoidType(), values, to, align, mask)
+
+
+def _narrow(value):
+    return ir.Constant(ir.IntType(32), value)
+
+
+def _masked(builder, name, returned, *arguments):
+    """A call of `llvm.masked.load` or `llvm.masked.store`."""
+    vector = _suffix(arguments[0].type if name == "store" else returned)
+    return _call(builder, f"llvm.masked.{name}{vector}.p0{vector[1:]}", returned, *arguments)
+
+
+def _of_vectors(builder, name, values):
+    """A call of LLVM's function of a name from vectors to vectors of the same type."""
+    return _call(builder, name + _suffix(values.type), values.type, values)
+
+
+def _call(builder, name, returned, *arguments):
+    kind = ir.FunctionType(returned, [a.type for a in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _suffix(vector):
+    """What a name in LLVM has for a vector."""
+    return f".v{vector.count}{vector.element.intrinsic_name}"
+
+
+def _lanes_within(builder, first, last, lanes):
+    """The lanes from a first one up to a last one, which is not among them."""
+    kind = ir.VectorType(ir.IntType(32), lanes)
+    lane = ir.Constant(kind, list(range(lanes)))
+    first, last = (splat(builder, builder.trunc(n, kind.element), kind) for n in (first, last))
+    return builder.and_(
+        builder.icmp_signed(">=", lane, first), builder.icmp_signed("<", lane, last)
+    )
+
+
+def _native(builder, values, kind):
+    """Integers whose bytes are in the other order as a vector of some kind."""
+    return builder.bitcast(_of_vectors(builder, "llvm.bswap", values), kind)
+
+
+def taps_between(builder, phases, following, count):
+    """The vectors of each tap, from the phases of some columns and of those that follow."""
+    lanes = phases[0].type.count
+    for tap in range(count):
+        moved, phase = divmod(tap, len(phases))
+        picks = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(moved, moved + lanes)))
+        yield builder.shuffle_vector(phases[phase], following[phase], picks)
+
+
+def taps_within(builder, vector, count, stride):
+    """The vectors of each tap, from the one vector that holds them all."""
+    last = vector.type.count - 1
+    for tap in range(count):
+        places = [min(lane * stride + tap, last) for lane in range(last + 1)]
+        picks = ir.Constant(ir.VectorType(ir.IntType(32), last + 1), places)
+        yield builder.shuffle_vector(vector, vector, picks)
+
+
+class Folded(NamedTuple):
+    """The taps of depth and rows of a row of results, combined: `depths` and `rows` are (how many
+    there are, bytes from one to the next). A number of rows that is an int is unrolled.
+    """
+
+    builder: Any
+    pooling: Pooling
+    start: Any
+    length: Any
+    depths: tuple[Any, Any]
+    rows: tuple[Any, Any]
+
+    def _total(self, first, count, step, vector_at):
+        """`vector_at(address)` of so many places, combined."""
+        builder, pooling = self.builder, self.pooling
+        if isinstance(count, int):
+            places = [builder.add(first, builder.mul(number(i), step)) for i in range(count)]
+            return pooling.of_all(builder, map(vector_at, places))
+        total = cgutils.alloca_once(builder, pooling.accumulators)
+        builder.store(vector_at(first), total)
+        with cgutils.for_range_slice(builder, number(1), count, number(1)) as (i, _):
+            vector = vector_at(builder.add(first, builder.mul(i, step)))
+            builder.store(pooling.of_all(builder, (builder.load(total), vector)), total)
+        return builder.load(total)
+
+    def _vector(self, column, lanes=None):
+        def of_row(address):
+            return self.pooling.load(self.builder, address, lanes)
+
+        def of_depth(address):
+            return self._total(address, *self.rows, of_row)
+
+        step = self.pooling.step * itemsize_of(self.pooling.elements)
+        offset = self.builder.mul(column, number(step))
+        return self._total(self.builder.add(self.start, offset), *self.depths, of_depth)
+
+    def row(self, before):
+        """All columns of a row that fits a vector, behind those before it."""
+        lanes = before, self.builder.add(before, self.length)
+        return self._vector(self.builder.neg(before), lanes)
+
+    def vector(self, column):
+        """The columns from one on, which may lie outside the row."""
+        builder = self.builder
+        kept = cgutils.alloca_once(builder, self.pooling.accumulators)
+        left = builder.sub(self.length, column)
+        is_whole = self.pooling.is_whole(builder, column, left)
+        with builder.if_else(is_whole, likely=True) as (whole, part):
+            with whole:
+                builder.store(self._vector(column), kept)
+            with part:
+                builder.store(self.pooling.nothing, kept)
+                with builder.if_then(builder.icmp_signed(">", left, number(0))):
+                    inside = self._vector(column, (builder.neg(column), left))
+                    builder.store(inside, kept)
+        return builder.load(kept)
