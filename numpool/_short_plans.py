@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from numpool._cpu import library
 from numpool._cpu.plan import OPERANDS
-from numpool._cpu.short_loops import ROW_VECTORS, SHORT
-from numpool._cpu.short_rows import ROOTS, STEPS
+from numpool._cpu.short_loops import CHANNELS, PIXEL_WINDOW, ROW_VECTORS, SHORT
+from numpool._cpu.short_rows import DIVIDED, KEPT, ROOTS, STEPS
 from numpool._cpu.vector_loops import VECTOR_BYTES
 from numpool._cut import LINE_BYTES, TASKS, parts
 from numpool._plans import (
@@ -19,6 +20,7 @@ from numpool._plans import (
     Divisor,
     Plan,
     Rows,
+    dense,
     dense_lines,
     folded_taps,
     items_of,
@@ -35,6 +37,8 @@ _FEW_TAPS = 9
 _BLOCK_BYTES = 1 << 16
 # Of a vector, planes have to fill half, or more elements than these.
 _LEAST_LANES = 15
+# Rows of pixels are as many vectors long at least.
+_PIXEL_VECTORS = 6
 # A task has as many rows at least.
 _BAND_ROWS = 8
 # Results that are stored together, where they are not what is stored.
@@ -57,14 +61,18 @@ def short_plan(
         return None
     axes = depth, row, column = trimmed_axes(view)
     itemsize = dtype.itemsize
-    work = work_of(axes, items_of(view) * itemsize)
+    work = work_of(axes, items_of(view) * view.channels.window.length * itemsize)
     # What becomes a result in registers goes to `out` at once.
-    finish = finish_of(dtype, rows) if to_finish and dense_lines(view, dtype) else None
-    out_lines = finish is not None
-    kernel = short_kernel(rows, finish or "kept", _step(view, rows))
+    finish = finish_at_once(dtype, view, rows) if to_finish else None
+    channels = view.channels.window.length
+    if channels == 1:
+        kernel = short_kernel(dtype, rows, finish, _step(view, rows))
+    else:
+        words = (finish or Finish(KEPT, dtype)).words
+        kernel = ("short_pixels", channels, *words, *rows.lines)
 
     together = 1
-    if out_lines and _is_narrow(dtype, view, rows, column):
+    if finish is not None and _is_narrow(dtype, view, rows, column):
         together = _BLOCK_BYTES // (math.prod(axis.length for axis in axes) * itemsize)
     whole, (view, planes) = view, _in_blocks(view, max(together, 1), tasks)
     builder = Builder(view)
@@ -73,30 +81,30 @@ def short_plan(
     builder.windows(view, divisor)
     items = items_of(view)
     tiles, tile_columns = parts(
-        column.outputs, -(-column.outputs * column.stride * itemsize // LINE_BYTES)
+        column.outputs, -(-column.outputs * column.stride * channels * itemsize // LINE_BYTES)
     )
     pieces = items * depth.outputs * tiles
     bands, band_rows = parts(
         row.outputs, max(min(-(-tasks // pieces), row.outputs // _BAND_ROWS), 1)
     )
     batch_rows = band_rows
-    if not out_lines:
-        batch_rows = min(band_rows, max(_BATCH_BYTES // (tile_columns * itemsize), 1))
+    if finish is None:
+        batch_rows = min(band_rows, max(_BATCH_BYTES // (tile_columns * channels * itemsize), 1))
     builder.set(
-        items=items, channels=1, blocks=1, block_channels=1, itemsize=itemsize,
+        items=items, channels=channels, blocks=1, block_channels=channels, itemsize=itemsize,
         bands=bands, band_rows=band_rows, tiles=tiles, tile_columns=tile_columns,
-        batch_rows=batch_rows, result_pitch=tile_columns,
-        result_size=0 if out_lines else batch_rows * tile_columns,
-        out_lines=out_lines, divided=finish == "divided",
+        batch_rows=batch_rows, result_pitch=tile_columns * channels,
+        result_size=batch_rows * tile_columns * channels if finish is None else 0,
+        out_lines=finish is not None, divided=finish is not None and finish.name in DIVIDED,
         short=library.address(*kernel), **planes, **numbers,
     )  # fmt: skip
-    if not out_lines:
+    if finish is None:
         assert rows.store is not None and rows.source is not None
         builder.set(store=library.address(*rows.store))
         if rows.swapped and rows.store[0] == "store_root":  # which looks at single taps again
             builder.set(take=take_of(view, rows.source.itemsize, rows.swapped))
     plan = builder.plan(("walk_short_windows",), pieces * bands, work)
-    if finish in ROOTS:
+    if finish is not None and finish.name in ROOTS:
         # It gives up on sums that are not within limits: these are looked at one by one, and all
         # others come out the same.
         arguments = (dtype, whole, rows, divisor, numbers, tasks, False)
@@ -117,22 +125,47 @@ def _in_blocks(view: View, most: int, tasks: int) -> tuple[View, dict[str, int]]
     }  # fmt: skip
 
 
-def short_kernel(rows: Rows, finish: str, step: int) -> tuple:
-    """The name of the kernel, for columns so many elements apart."""
+class Finish(NamedTuple):
+    """How windows become results in registers, a name of short_rows.py, and the results' dtype."""
+
+    name: str
+    dtype: np.dtype
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Its part in the name of a kernel."""
+        return self.name, self.dtype.name
+
+
+def short_kernel(dtype: np.dtype, rows: Rows, finish: Finish | None, step: int) -> tuple:
+    """The name of the kernel, for accumulators of a dtype, and columns so many elements apart."""
     columns = next(name for name, apart in STEPS.items() if apart == step)
-    return ("short", finish, columns, "swapped" if rows.swapped else "native", *rows.lines)
+    order = "swapped" if rows.swapped else "native"
+    return ("short", *(finish or Finish(KEPT, dtype)).words, columns, order, *rows.lines)
 
 
-def finish_of(dtype: np.dtype, rows: Rows) -> str | None:
-    """How windows become results in registers, if they do: see `Pooling` in short_rows.py."""
-    if rows.store == ("store", *[dtype.name] * 2):
-        return "kept"
-    if rows.store == ("store_average", *[dtype.name] * 3):
-        return "divided"
-    if rows.store is not None and rows.store[0] == "store_root":
-        _, _, *dtypes, root = rows.store
-        return root if root in ROOTS and dtypes == [dtype.name] * 2 else None
+def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
+    """How windows of accumulators of a dtype become results in registers, if they do."""
+    if rows.store is None:
+        return None
+    family, *names = rows.store
+    if family == "store" and names == [dtype.name] * 2:
+        return Finish(KEPT, dtype)
+    if family == "store_average":
+        _, result, quotient = map(np.dtype, names)
+        if result.itemsize <= 4 if result.kind in "iu" else result.char in "fd":
+            return Finish(f"divided_in_{quotient.name}", result)
+    if family == "store_root":
+        _, *dtypes, root = names
+        if root in ROOTS and dtypes == [dtype.name] * 2:
+            return Finish(root, dtype)
     return None
+
+
+def finish_at_once(dtype: np.dtype, view: View, rows: Rows) -> Finish | None:
+    """The same where results then go to rows of `out`."""
+    finish = finish_of(dtype, rows)
+    return finish if finish is not None and dense_lines(view, finish.dtype) else None
 
 
 def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
@@ -140,18 +173,35 @@ def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
     data in each.
     """
     depth, row, column = trimmed_axes(view)
+    if rows.source is None or folded_taps(depth, row) > _FEW_TAPS:
+        return False
+    if not (depth.all_hold_data and row.all_hold_data and column.dilation == 1):
+        return False
+    if view.channels.window.length > 1:
+        return _are_pixels(dtype, view, rows, column)
     return (
-        rows.source is not None
-        and view.columns.strides[0] % rows.source.itemsize == 0
+        view.columns.strides[0] % rows.source.itemsize == 0
         and _step(view, rows) in STEPS.values()
-        and view.channels.window.length == column.dilation == 1
         and (column.kernel, column.stride) in SHORT
         and (
             _is_narrow(dtype, view, rows, column) or column.length >= _fewest_columns(column, dtype)
         )
-        and folded_taps(depth, row) <= _FEW_TAPS
-        and depth.all_hold_data
-        and row.all_hold_data
+    )
+
+
+def _are_pixels(dtype: np.dtype, view: View, rows: Rows, column: Axis) -> bool:
+    """Whether windows are of pixels that lie side by side, some vectors of these in a row, and go
+    to `out` at once.
+    """
+    channels = view.channels.window.length
+    return (
+        rows.source is not None
+        and not rows.swapped
+        and dense(view, 0, rows.source)
+        and channels in CHANNELS
+        and (column.kernel, column.stride) == PIXEL_WINDOW
+        and column.length * channels * dtype.itemsize >= _PIXEL_VECTORS * VECTOR_BYTES
+        and finish_at_once(dtype, view, rows) is not None
     )
 
 
@@ -167,8 +217,8 @@ def _is_narrow(dtype: np.dtype, view: View, rows: Rows, column: Axis) -> bool:
     """
     reach = (column.outputs - 1) * column.stride + column.reach
     lanes = VECTOR_BYTES // dtype.itemsize
-    at_once = finish_of(dtype, rows) is not None and dense_lines(view, dtype)
-    return min(lanes // 2, _LEAST_LANES) < reach <= max(ROW_VECTORS) * lanes and at_once
+    few = min(lanes // 2, _LEAST_LANES) < reach <= max(ROW_VECTORS) * lanes
+    return few and finish_at_once(dtype, view, rows) is not None
 
 
 def _fewest_columns(column: Axis, dtype: np.dtype) -> int:

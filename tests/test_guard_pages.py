@@ -105,6 +105,8 @@ WINDOWS = {
         ((5, 6, 33), {"kernel_size": 3, "stride": 2, "padding": 1, "axis": (0, 1)}),
         ((5, 4, 17), {"kernel_size": 2, "axis": (0, 1)}),
         ((3, 7, 9), {"kernel_size": (7, 9)}),
+        # Pixels of three channels.
+        ((3, 71, 3), {"kernel_size": 2, "axis": (0, 1)}),
         # Planes whose rows fit a vector, and rows that are longer.
         ((5, 6, 14), {"kernel_size": 3, "stride": 1, "padding": 1}),
         ((4, 75), {"kernel_size": 3, "stride": 2, "padding": 1}),

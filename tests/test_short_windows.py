@@ -7,7 +7,7 @@ import pytest
 
 import numpool
 from numpool import _calls, _plans
-from numpool._cpu.short_loops import SHORT
+from numpool._cpu.short_loops import CHANNELS, SHORT
 from numpool._cpu.vector_loops import VECTOR_BYTES
 
 DTYPES = ["float16", "float32", "float64", "int8", "uint8", "int16", "int64"]
@@ -189,6 +189,32 @@ def test_columns_apart_and_bytes_in_the_other_order(operator, dtype, monkeypatch
                 window = {"kernel_size": kernel, "stride": stride, "padding": kernel // 3}
                 found, general = both_ways(monkeypatch, walks, OPERATORS[operator], array, **window)
                 np.testing.assert_allclose(found, general, rtol=1e-6 if operator == "L2" else 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_pixels_of_channels(channels, dtype, monkeypatch, walks):
+    """Rows that end anywhere in a block of vectors; images side by side, apart and upside down."""
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    averages = ["average", "average of data", "average in place", "average over 7"]
+    norms = ["L1", "L2", "L-inf"] if dtype.startswith("float") else []
+    operators = ["max", *([] if dtype == "int64" else averages), *norms]
+    for width in (6 * lanes // channels + 1, 10 * lanes // channels, 9000):
+        base = values((3, 7, width, channels), dtype, seed=width)
+        for x, window in (
+            (base[:, :6], {"kernel_size": 2}),
+            (base[:, ::-1], {"kernel_size": 2, "padding": 1}),
+            (base[::2], {"kernel_size": (3, 2), "stride": (1, 2), "ceil_mode": True}),
+        ):
+            window["axis"] = (1, 2)
+            for operator in operators:
+                found, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
+                np.testing.assert_allclose(found, general, rtol=1e-6 if operator == "L2" else 0)
+        window = {"kernel_size": 2, "axis": (1, 2)}
+        out = np.zeros((3, 3, width // 2 + 5, channels), dtype)[:, :, 5:]
+        numpool.max_pool(base, **window, out=out)
+        blocks = base[:, :6, : width // 2 * 2].reshape(3, 3, 2, width // 2, 2, channels)
+        assert same(out, blocks.max((2, 4)))
 
 
 @pytest.mark.parametrize("p", [1, 2])

@@ -90,6 +90,7 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
 
 def _short(
     finish: str,
+    result: str,
     columns: str,
     order: str,
     lines: str,
@@ -100,21 +101,39 @@ def _short(
     """Short windows of the accumulators that a family of lines has; names are those of
     `_short_plans.short_kernel`.
     """
+    pooling = _in_registers(finish, result, lines, dtype, source, form)
+    return short_loops.make_short(
+        pooling._replace(step=short_rows.STEPS[columns], swapped=order == "swapped")
+    )
+
+
+def _short_pixels(channels: int, finish: str, result: str, *lines: str) -> Callable:
+    """The same of pixels of some channels."""
+    return short_loops.make_short_pixels(_in_registers(finish, result, *lines), channels)
+
+
+def _in_registers(
+    finish: str,
+    result: str,
+    lines: str,
+    dtype: str,
+    source: str | None = None,
+    form: str | None = None,
+) -> short_rows.Pooling:
     computed = _computed(dtype)
     combine = "add" if lines in ("sum", "sum_of") else "larger"
     pooling = short_rows.Pooling(
         dtype=computed,
         combine=halves.larger if dtype == "float16" else getattr(vectors, combine),
         identity=rows.lowest_of(dtype) if lines == "max" else 0,
-        step=short_rows.STEPS[columns],
-        swapped=order == "swapped",
         finish=finish,
+        result=_computed(result),
     )
     if source is not None:
         stored = rows.stored_type(source)
         lift = functools.partial(vectors.lifted, source=stored, dtype=computed, form=form)
         pooling = pooling._replace(source=stored, lift=lift)
-    return short_loops.make_short(pooling)
+    return pooling
 
 
 def _packing(source: str, magnitude: bool = False) -> Callable:
@@ -150,6 +169,7 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
     "scatter": (lambda w: scatter.make_scatter(_computed(w)), WALK_SIGNATURE),
     "short": (_short, short_loops.SIGNATURE),
+    "short_pixels": (_short_pixels, short_loops.SIGNATURE),
     "locate": (locate.make_locate, locate.LOCATE),
     "number_taps": (tap_numbers.make_number_taps, locate.LOCATE),
     "load_line": (lambda d, w: scatter_lines.make_load(d, _computed(w)), scatter_lines.LOAD),
@@ -242,9 +262,9 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
-                finish = finish_of(rule.computed, rule.rows) or "kept"
+                finish = finish_of(rule.computed, rule.rows)
                 for step in short_rows.STEPS.values():
-                    kernels[short_kernel(rule.rows, finish, step)] = None
+                    kernels[short_kernel(rule.computed, rule.rows, finish, step)] = None
     return list(kernels)
 
 

@@ -10,16 +10,30 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 
+from numpool._cpu import vectors
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.strided import every
-from numpool._cpu.vector_loops import VECTOR_BYTES, number, pointer, splat, vector_of
+from numpool._cpu.vector_loops import (
+    VECTOR_BYTES,
+    call_named,
+    call_of_vectors,
+    number,
+    pointer,
+    splat,
+    suffix_of,
+    vector_of,
+)
 
 # How many elements lie from a column to the next, by a name: 1.2 to 2 times as fast as taking them
 # to a dense row first. So it is to swap bytes that are in the other order.
 STEPS = {"dense": 1, "backwards": -1, "every_second": 2, "every_second_backwards": -2}
-# Roots that are taken in registers, by their names in _powers.py.
+# How windows become results in registers: averages are divided in a type, norms are roots, by their
+# names in _powers.py.
+KEPT = "kept"
+DIVIDED = {"divided_in_float32": types.float32, "divided_in_float64": types.float64}
 ROOTS = ("itself", "square_root")
 
 
@@ -29,8 +43,8 @@ class Pooling(NamedTuple):
 
     Elements of the numba type `source`, if they are of another one, become accumulators by
     `lift(builder, elements)`. Columns lie `step` elements apart, whose bytes may be `swapped`.
-    Windows are results that are "kept", or become so by `finish`: "divided", or one of `ROOTS`, of
-    sums that are within limits. What is called a vector is as long as some `vectors`.
+    Windows become results of the numba type `result` by `finish`, one of the names above; roots are
+    taken of sums that are within limits. What is called a vector is as long as some `vectors`.
     """
 
     dtype: Any
@@ -40,7 +54,8 @@ class Pooling(NamedTuple):
     lift: Callable | None = None
     step: int = 1
     swapped: bool = False
-    finish: str = "kept"
+    finish: str = KEPT
+    result: Any = None
     vectors: int = 1
 
     @property
@@ -50,6 +65,11 @@ class Pooling(NamedTuple):
     @property
     def elements(self):
         return self.dtype if self.source is None else self.source
+
+    @property
+    def limit(self):
+        """The numba type of limits."""
+        return DIVIDED.get(self.finish, self.dtype)
 
     @property
     def accumulators(self):
@@ -66,11 +86,14 @@ class Pooling(NamedTuple):
 
     def finished(self, builder, windows, limits):
         """The results of windows, and which of these are not within the limits."""
-        if self.finish == "kept":
+        if self.finish == KEPT:
             return windows, None
+        if self.finish in DIVIDED:
+            quotient = DIVIDED[self.finish]
+            values = vectors.converted(builder, windows, self.dtype, quotient)
+            values = builder.fdiv(values, splat(builder, limits[0], values.type))
+            return vectors.written(builder, values, quotient, self.result), None
         first, last = (splat(builder, limit, windows.type) for limit in limits)
-        if self.finish == "divided":
-            return builder.fdiv(windows, first), None
         nothing = ir.Constant(windows.type, None)
         outside = builder.or_(
             builder.and_(
@@ -80,7 +103,7 @@ class Pooling(NamedTuple):
             builder.fcmp_ordered(">", windows, last),
         )
         if self.finish == "square_root":
-            windows = _of_vectors(builder, "llvm.sqrt", windows)
+            windows = call_of_vectors(builder, "llvm.sqrt", windows)
         return windows, outside
 
     def is_whole(self, builder, column, left):
@@ -139,16 +162,16 @@ class Pooling(NamedTuple):
         left = builder.sub(columns, place)
         with builder.if_else(builder.icmp_signed(">=", left, number(self.lanes))) as (whole, part):
             with whole:
-                to = pointer(builder, address, place, self.dtype, self.lanes)
-                builder.store(values, to, align=itemsize_of(self.dtype))
+                to = pointer(builder, address, place, self.result, self.lanes)
+                builder.store(values, to, align=itemsize_of(self.result))
             with part:
                 self.store_first(builder, values, address, place, left)
 
     def store_first(self, builder, values, address, place, count):
         """Some results of a row, from a place on: less than a vector."""
-        to = pointer(builder, address, place, self.dtype, self.lanes)
+        to = pointer(builder, address, place, self.result, self.lanes)
         mask = _lanes_within(builder, number(0), count, self.lanes)
-        align = _narrow(itemsize_of(self.dtype))
+        align = _narrow(itemsize_of(self.result))
         _masked(builder, "store", ir.VoidType(), values, to, align, mask)
 
 
@@ -158,23 +181,8 @@ def _narrow(value):
 
 def _masked(builder, name, returned, *arguments):
     """A call of `llvm.masked.load` or `llvm.masked.store`."""
-    vector = _suffix(arguments[0].type if name == "store" else returned)
-    return _call(builder, f"llvm.masked.{name}{vector}.p0{vector[1:]}", returned, *arguments)
-
-
-def _of_vectors(builder, name, values):
-    """A call of LLVM's function of a name from vectors to vectors of the same type."""
-    return _call(builder, name + _suffix(values.type), values.type, values)
-
-
-def _call(builder, name, returned, *arguments):
-    kind = ir.FunctionType(returned, [a.type for a in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
-def _suffix(vector):
-    """What a name in LLVM has for a vector."""
-    return f".v{vector.count}{vector.element.intrinsic_name}"
+    kind = suffix_of(arguments[0].type if name == "store" else returned)
+    return call_named(builder, f"llvm.masked.{name}.{kind}.p0{kind}", returned, *arguments)
 
 
 def _lanes_within(builder, first, last, lanes):
@@ -189,7 +197,7 @@ def _lanes_within(builder, first, last, lanes):
 
 def _native(builder, values, kind):
     """Integers whose bytes are in the other order as a vector of some kind."""
-    return builder.bitcast(_of_vectors(builder, "llvm.bswap", values), kind)
+    return builder.bitcast(call_of_vectors(builder, "llvm.bswap", values), kind)
 
 
 def taps_between(builder, phases, following, count):
@@ -250,6 +258,26 @@ class Folded(NamedTuple):
         """All columns of a row that fits a vector, behind those before it."""
         lanes = before, self.builder.add(before, self.length)
         return self._vector(self.builder.neg(before), lanes)
+
+    def block(self, column, count):
+        """So many neighbouring vectors, the columns from one on, which may lie outside the row."""
+        builder, lanes = self.builder, self.pooling.lanes
+        columns = [builder.add(column, number(i * lanes)) for i in range(count)]
+        kept = [cgutils.alloca_once(builder, self.pooling.accumulators) for _ in columns]
+        left = builder.sub(self.length, column)
+        is_whole = builder.and_(
+            builder.icmp_signed(">=", column, number(0)),
+            builder.icmp_signed(">=", left, number(count * lanes)),
+        )
+        with builder.if_else(is_whole, likely=True) as (whole, part):
+            with whole:
+                for at, place in zip(columns, kept, strict=True):
+                    builder.store(self._vector(at), place)
+            with part:
+                for at, place in zip(columns, kept, strict=True):
+                    inside = builder.neg(at), builder.sub(self.length, at)
+                    builder.store(self._vector(at, inside), place)
+        return list(map(builder.load, kept))
 
     def vector(self, column):
         """The columns from one on, which may lie outside the row."""

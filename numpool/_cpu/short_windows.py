@@ -13,11 +13,11 @@ from numpool._cpu.tiles import part, parts_of, tile_of
 
 
 @function
-def window_source(plan, tile, planes, target, pitch, first, last):
-    """The windows of some rows of a tile, of so many planes, to rows `pitch` bytes apart. Returns
-    whether all that have roots are within limits.
+def window_source(plan, tile, planes, target, pitch, step, first, last):
+    """The windows of some rows of a tile, of so many planes, to columns and rows so many bytes
+    apart. Returns whether all that have roots are within limits.
     """
-    window = plan.column_window
+    window, channels = plan.column_window, tile.channels
     first_shared, last_shared = 0, tile.columns
     if plan.divided:
         first_shared, last_shared = equally_divided(window, tile.column, tile.columns)
@@ -42,10 +42,10 @@ def window_source(plan, tile, planes, target, pitch, first, last):
             low = row_divisor * divisor if plan.divided else plan.low
             outside = call_walk(
                 plan.short, (low, plan.high, plan.column.kernel, plan.column.stride,
-                target + (row - first) * pitch + column * plan.itemsize, pitch, run,
-                last_column - column,
-                start + taps[0] * plan.source.row, plan.row.stride * plan.source.row, tile.data,
-                tile.margin - column * plan.column.stride,
+                target + (row - first) * pitch + column * step, pitch, run,
+                (last_column - column) * channels,
+                start + taps[0] * plan.source.row, plan.row.stride * plan.source.row,
+                tile.data * channels, tile.margin - column * plan.column.stride * channels,
                 depths[1], plan.depth.dilation * plan.source.depth,
                 taps[1], plan.row.dilation * plan.source.row,
                 planes, plan.source_plane, plan.out_plane))  # fmt: skip
@@ -58,7 +58,7 @@ def walk_short_windows(
     plan_address, source_start, other_start, out_start, extra_start, first_task, last_task
 ):  # fmt: skip
     plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-    pitch = plan.result_pitch * plan.itemsize
+    itemsize, pitch = plan.channels * plan.itemsize, plan.result_pitch * plan.itemsize
     memory, results = aligned_memory(plan.result_size * plan.itemsize)
     for task in range(first_task, last_task):
         block, number, band, depth, item = parts_of(plan, task)
@@ -73,10 +73,12 @@ def walk_short_windows(
             rows = min(plan.batch_rows, last_row - row)
             if plan.out_lines:
                 target = out + row * plan.out.row
-                within = window_source(plan, tile, planes, target, plan.out.row, row, row + rows)
+                within = window_source(
+                    plan, tile, planes, target, plan.out.row, plan.out.column, row, row + rows
+                )
             else:
                 part(plan, results, plan.result_size, ZERO, rows * plan.result_pitch)
-                within = window_source(plan, tile, ONE, results, pitch, row, row + rows)
+                within = window_source(plan, tile, ONE, results, pitch, itemsize, row, row + rows)
                 call(
                     plan.store, (plan_address, results, plan.result_pitch, 1, tile.source,
                     tile.other, tile.out, tile.extra, depth, row, rows, tile.column, tile.columns,

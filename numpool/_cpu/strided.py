@@ -19,26 +19,31 @@ TAKE = types.void(*[types.int64] * 4)
 FARTHEST = 4
 
 
+def pick(builder, vectors, places):
+    """As many elements as a vector has: those at some places of vectors, one after the other."""
+    lanes = vectors[0].type.count
+    sources = [divmod(place, lanes) for place in places]
+    first, *others = sorted({number for number, _ in sources})
+    # Where elements lie that come from the first vector, or have been picked.
+    there = [element for _, element in sources]
+    picked = vectors[first]
+    for vector in others or [first]:
+        picks = [
+            lanes + element if number == vector else at
+            for (number, element), at in zip(sources, there, strict=True)
+        ]
+        constant = ir.Constant(ir.VectorType(ir.IntType(32), lanes), picks)
+        picked = builder.shuffle_vector(picked, vectors[vector], constant)
+        there = list(range(lanes))
+    return picked
+
+
 def every(builder, vectors, first, backwards=False):
     """Of some vectors, one after the other, the elements that stand as many apart, from `first`."""
     if len(vectors) == 1 and not backwards:
         return vectors[0]
-    lanes = vectors[0].type.count
-    taken = [first + len(vectors) * lane for lane in range(lanes)]
-    if backwards:
-        taken.reverse()
-    picked = vectors[0]
-    for number, vector in enumerate(vectors[1:] or vectors, 1):
-        start = number * lanes
-        picks = []
-        for lane, place in enumerate(taken):
-            if start <= place < start + lanes:
-                picks.append(lanes + place - start)
-            else:  # from the first vector, and then what is picked already
-                picks.append(min(place, lanes - 1) if number == 1 else lane)
-        constant = ir.Constant(ir.VectorType(ir.IntType(32), lanes), picks)
-        picked = builder.shuffle_vector(picked, vector, constant)
-    return picked
+    places = [first + len(vectors) * lane for lane in range(vectors[0].type.count)]
+    return pick(builder, vectors, places[::-1] if backwards else places)
 
 
 def _make_move(itemsize, apart, first, backwards):

@@ -37,6 +37,22 @@ def splat(builder, scalar, vector):
     return builder.shuffle_vector(one, one, picks)
 
 
+def call_named(builder, name, returned, *arguments):
+    """A call of LLVM's function of a full name."""
+    kind = ir.FunctionType(returned, [a.type for a in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def call_of_vectors(builder, name, values):
+    """A call of LLVM's function of a name from vectors to vectors of the same type."""
+    return call_named(builder, f"{name}.{suffix_of(values.type)}", values.type, values)
+
+
+def suffix_of(vector):
+    """What LLVM's names have for a type of vectors."""
+    return f"v{vector.count}{vector.element.intrinsic_name}"
+
+
 def number(value):
     """A constant of 64 bits."""
     return ir.Constant(_WORD, value)

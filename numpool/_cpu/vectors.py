@@ -10,7 +10,7 @@ from numpool._cpu import halves
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.memory import AHEAD, fetch_line
 from numpool._cpu.rows import smallest_of, stored_type
-from numpool._cpu.vector_loops import splat, vector_of
+from numpool._cpu.vector_loops import call_of_vectors, splat, vector_of
 
 _BYTES = 64
 _UNROLLED = 8
@@ -45,17 +45,51 @@ def unsigned(builder, bits):
     return builder.and_(bits, ir.Constant(bits.type, [mask] * bits.type.count))
 
 
+def converted(builder, value, source, dtype):
+    """Values of the numba type `source` as those of another one that holds them."""
+    vector = vector_of(dtype, value.type.count)
+    if source == dtype:
+        return value
+    if isinstance(source, types.Float):
+        return builder.fpext(value, vector)
+    if isinstance(dtype, types.Float):
+        return (builder.sitofp if source.signed else builder.uitofp)(value, vector)
+    return (builder.sext if source.signed else builder.zext)(value, vector)
+
+
+def written(builder, value, computed, dtype):
+    """Floats of the numba type `computed` as elements of `dtype`, of up to 32 bits if they are
+    integers: `rows.writer`.
+    """
+    if isinstance(dtype, types.Float):
+        vector = vector_of(dtype, value.type.count)
+        return value if computed == dtype else builder.fptrunc(value, vector)
+    # `_operators.to_small_integer`
+    limits = np.iinfo(dtype.name)
+    lowest, highest = (
+        ir.Constant(value.type, [float(limit)] * value.type.count)
+        for limit in (limits.min, limits.max)
+    )
+    rounded = call_of_vectors(builder, "llvm.rint", value)
+    rounded = builder.select(builder.fcmp_ordered("<", rounded, highest), rounded, highest)
+    rounded = builder.select(builder.fcmp_ordered(">", rounded, lowest), rounded, lowest)
+    is_number = builder.fcmp_ordered("ord", value, value)
+    rounded = builder.select(is_number, rounded, ir.Constant(value.type, None))
+    wide = ir.VectorType(ir.IntType(32), value.type.count)
+    if dtype.bitwidth < 32:
+        narrow = vector_of(dtype, value.type.count)
+        return builder.trunc(builder.fptosi(rounded, wide), narrow)
+    return (builder.fptosi if dtype.signed else builder.fptoui)(rounded, wide)
+
+
 def lifted(builder, value, source, dtype, form):
     """Elements of the numba type `source` as accumulators of `dtype`, by the `form` of a power if
     any: `rows.lifter`.
     """
-    vector = vector_of(dtype, value.type.count)
-    if source != dtype and isinstance(source, types.Float):
-        value = builder.fpext(value, vector)
-    elif source != dtype:
-        value = (builder.sext if source.signed else builder.zext)(value, vector)
+    value = converted(builder, value, source, dtype)
     if form is None:
         return value
+    vector = value.type
     bits = ir.VectorType(ir.IntType(dtype.bitwidth), vector.count)
     magnitude = builder.bitcast(unsigned(builder, builder.bitcast(value, bits)), vector)
     raised = magnitude
