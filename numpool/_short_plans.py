@@ -66,7 +66,8 @@ def short_plan(
     finish = finish_at_once(dtype, view, rows) if to_finish else None
     channels = view.channels.window.length
     if channels == 1:
-        kernel = short_kernel(dtype, rows, finish, _step(view, rows))
+        windows = next(kind for kind in SHORT if _shape(column) in SHORT[kind])
+        kernel = short_kernel(dtype, rows, finish, windows, _step(view, rows))
     else:
         words = (finish or Finish(KEPT, dtype)).words
         kernel = ("short_pixels", channels, *words, *rows.lines)
@@ -137,11 +138,15 @@ class Finish(NamedTuple):
         return self.name, self.dtype.name
 
 
-def short_kernel(dtype: np.dtype, rows: Rows, finish: Finish | None, step: int) -> tuple:
-    """The name of the kernel, for accumulators of a dtype, and columns so many elements apart."""
+def short_kernel(
+    dtype: np.dtype, rows: Rows, finish: Finish | None, windows: str, step: int
+) -> tuple:
+    """The name of the kernel: for accumulators of a dtype, windows of a kind, and columns so many
+    elements apart.
+    """
     columns = next(name for name, apart in STEPS.items() if apart == step)
     order = "swapped" if rows.swapped else "native"
-    return ("short", *(finish or Finish(KEPT, dtype)).words, columns, order, *rows.lines)
+    return ("short", *(finish or Finish(KEPT, dtype)).words, windows, columns, order, *rows.lines)
 
 
 def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
@@ -182,7 +187,7 @@ def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
     return (
         view.columns.strides[0] % rows.source.itemsize == 0
         and _step(view, rows) in STEPS.values()
-        and (column.kernel, column.stride) in SHORT
+        and any(_shape(column) in pairs for pairs in SHORT.values())
         and (
             _is_narrow(dtype, view, rows, column) or column.length >= _fewest_columns(column, dtype)
         )
@@ -199,10 +204,15 @@ def _are_pixels(dtype: np.dtype, view: View, rows: Rows, column: Axis) -> bool:
         and not rows.swapped
         and dense(view, 0, rows.source)
         and channels in CHANNELS
-        and (column.kernel, column.stride) == PIXEL_WINDOW
+        and _shape(column) == PIXEL_WINDOW
         and column.length * channels * dtype.itemsize >= _PIXEL_VECTORS * VECTOR_BYTES
         and finish_at_once(dtype, view, rows) is not None
     )
+
+
+def _shape(column: Axis) -> tuple[int, int]:
+    """Taps and stride of windows."""
+    return column.kernel, column.stride
 
 
 def _step(view: View, rows: Rows) -> int:

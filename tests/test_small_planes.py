@@ -11,7 +11,7 @@ from numpool import _calls, _planes
 PLANES = [
     ((16, 14, 14), (1, 2), {"kernel_size": 3, "stride": 2}),
     ((17, 28, 28), (1, 2), {"kernel_size": 4, "stride": 1, "padding": 1}),
-    ((3, 65, 57, 57), (2, 3), {"kernel_size": 5, "stride": 3}),
+    ((3, 65, 57, 57), (2, 3), {"kernel_size": 6, "stride": 3}),
     ((2, 3, 70, 7, 7), (3, 4), {"kernel_size": (7, 5)}),
     ((100, 5, 3), (1, 2), {"kernel_size": 2, "stride": 1}),
     ((99, 2, 24), (1, 2), {"kernel_size": (2, 5), "stride": (1, 4), "dilation": (1, 2)}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -91,6 +92,7 @@ def _converting(combine: str, dtype: str, source: str, form: str | None = None) 
 def _short(
     finish: str,
     result: str,
+    windows: str,
     columns: str,
     order: str,
     lines: str,
@@ -102,9 +104,8 @@ def _short(
     `_short_plans.short_kernel`.
     """
     pooling = _in_registers(finish, result, lines, dtype, source, form)
-    return short_loops.make_short(
-        pooling._replace(step=short_rows.STEPS[columns], swapped=order == "swapped")
-    )
+    pooling = pooling._replace(step=short_rows.STEPS[columns], swapped=order == "swapped")
+    return short_loops.make_short(pooling, short_loops.SHORT[windows])
 
 
 def _short_pixels(channels: int, finish: str, result: str, *lines: str) -> Callable:
@@ -263,8 +264,8 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
                 finish = finish_of(rule.computed, rule.rows)
-                for step in short_rows.STEPS.values():
-                    kernels[short_kernel(rule.computed, rule.rows, finish, step)] = None
+                for kind in itertools.product(short_loops.SHORT, short_rows.STEPS.values()):
+                    kernels[short_kernel(rule.computed, rule.rows, finish, *kind)] = None
     return list(kernels)
 
 

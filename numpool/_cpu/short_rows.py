@@ -106,12 +106,12 @@ class Pooling(NamedTuple):
             windows = call_of_vectors(builder, "llvm.sqrt", windows)
         return windows, outside
 
-    def is_whole(self, builder, column, left):
-        """Whether a vector of columns can be read in whole: those from one on, of so many left. Of
-        columns apart, one more is read on.
+    def are_whole(self, builder, column, left, count):
+        """Whether so many vectors of columns can be read in whole: those from one on, of which so
+        many are left. Of columns apart, one more is read on.
         """
         first = number(1 if self.step < -1 else 0)
-        least = number(self.lanes + (1 if self.step > 1 else 0))
+        least = number(count * self.lanes + (1 if self.step > 1 else 0))
         return builder.and_(
             builder.icmp_signed(">=", column, first), builder.icmp_signed(">=", left, least)
         )
@@ -265,32 +265,16 @@ class Folded(NamedTuple):
         columns = [builder.add(column, number(i * lanes)) for i in range(count)]
         kept = [cgutils.alloca_once(builder, self.pooling.accumulators) for _ in columns]
         left = builder.sub(self.length, column)
-        is_whole = builder.and_(
-            builder.icmp_signed(">=", column, number(0)),
-            builder.icmp_signed(">=", left, number(count * lanes)),
-        )
-        with builder.if_else(is_whole, likely=True) as (whole, part):
+        are_whole = self.pooling.are_whole(builder, column, left, count)
+        with builder.if_else(are_whole, likely=True) as (whole, part):
             with whole:
                 for at, place in zip(columns, kept, strict=True):
                     builder.store(self._vector(at), place)
             with part:
-                for at, place in zip(columns, kept, strict=True):
-                    inside = builder.neg(at), builder.sub(self.length, at)
-                    builder.store(self._vector(at, inside), place)
-        return list(map(builder.load, kept))
-
-    def vector(self, column):
-        """The columns from one on, which may lie outside the row."""
-        builder = self.builder
-        kept = cgutils.alloca_once(builder, self.pooling.accumulators)
-        left = builder.sub(self.length, column)
-        is_whole = self.pooling.is_whole(builder, column, left)
-        with builder.if_else(is_whole, likely=True) as (whole, part):
-            with whole:
-                builder.store(self._vector(column), kept)
-            with part:
-                builder.store(self.pooling.nothing, kept)
+                for place in kept:
+                    builder.store(self.pooling.nothing, place)
                 with builder.if_then(builder.icmp_signed(">", left, number(0))):
-                    inside = self._vector(column, (builder.neg(column), left))
-                    builder.store(inside, kept)
-        return builder.load(kept)
+                    for at, place in zip(columns, kept, strict=True):
+                        inside = builder.neg(at), builder.sub(self.length, at)
+                        builder.store(self._vector(at, inside), place)
+        return list(map(builder.load, kept))
