@@ -21,7 +21,7 @@ _PAIRS = (
 _GATHER = "backward: gradients are laid out, windowed, spread: passes over the first-level cache"
 _CALL = "a small call: checks, plan and launch of a backward pass take 4 to 8 us"
 _DOUBLE = "powers but squares are summed in float64: twice the bytes in every pass"
-_SQUARES = "where windows are not short: squares and roots are a pass more before the windows, and two after"
+_SQUARES = "windows that are not short: squares are a pass before the windows, roots two after them"
 _SEGMENTS = "windows side by side: halved by shuffles; the peers read them in one pass"
 _WINDOWS = "large windows: five to seven passes over a tile in the second-level cache"
 
