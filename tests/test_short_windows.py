@@ -159,7 +159,8 @@ WINDOWS = [
 @pytest.mark.parametrize(("shape", "window"), WINDOWS)
 def test_every_operator(operator, shape, window, monkeypatch, walks):
     integers = () if operator.startswith("L") else ("uint8", "int16")
-    for dtype in ("float32", "float64", *integers):
+    wide = ("float64",) if operator in ("average", "L2") else ()
+    for dtype in ("float32", *wide, *integers):
         x = values(shape, dtype)
         short, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
         if operator == "L2":
@@ -204,14 +205,14 @@ def test_columns_apart_and_bytes_in_the_other_order(operator, dtype, monkeypatch
                 np.testing.assert_allclose(found, general, rtol=1e-6 if operator == "L2" else 0)
 
 
-@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int16"])
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_pixels_of_channels(channels, dtype, monkeypatch, walks):
     """Rows that end anywhere in a block of vectors; images side by side, apart and upside down."""
     lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-    averages = ["average", "average of data", "average in place", "average over 7"]
-    norms = ["L1", "L2", "L-inf"] if dtype.startswith("float") else []
-    operators = ["max", *([] if dtype == "int64" else averages), *norms]
+    operators = ["max", "average", "average of data", "average in place", "average over 7"]
+    if dtype == "float32":
+        operators += ["L1", "L2", "L-inf"]
     for width in (6 * lanes // channels + 1, 10 * lanes // channels, 9000):
         base = values((3, 7, width, channels), dtype, seed=width)
         for x, window in (
