@@ -312,7 +312,14 @@ def _with_long_lines(view: View, dtype: np.dtype) -> View:
     size = view.columns.window.trimmed().reach * channels * dtype.itemsize
     if view.depth.window != one or channels < _LONG_LINE or size <= LINE_BYTES:
         return view
-    nothing = Dimension(one, (0,) * len(OPERANDS))
+    return channels_as_columns(view)
+
+
+def channels_as_columns(view: View) -> View:
+    """The view, which has no windows along depth, with rows there, columns as rows, and channels as
+    columns.
+    """
+    nothing = Dimension(no_windows(1), (0,) * len(OPERANDS))
     return View(view.batch, view.rows, view.columns, view.channels, nothing)
 
 

@@ -20,6 +20,7 @@ from numpool._plans import (
     Divisor,
     Plan,
     Rows,
+    channels_as_columns,
     dense,
     dense_lines,
     folded_taps,
@@ -59,13 +60,17 @@ def short_plan(
     """
     if not are_short(dtype, view, rows):
         return None
+    view = _walked(dtype, view)
     axes = depth, row, column = trimmed_axes(view)
     itemsize = dtype.itemsize
     work = work_of(axes, items_of(view) * view.channels.window.length * itemsize)
     # What becomes a result in registers goes to `out` at once.
     finish = finish_at_once(dtype, view, rows) if to_finish else None
     channels = view.channels.window.length
-    if channels == 1:
+    if column == no_windows(column.length):
+        words = (finish or Finish(KEPT, dtype)).words
+        kernel = ("short_channels", *words, order_of(rows), *rows.lines)
+    elif channels == 1:
         windows = next(kind for kind in SHORT if _shape(column) in SHORT[kind])
         kernel = short_kernel(dtype, rows, finish, windows, _step(view, rows))
     else:
@@ -145,8 +150,13 @@ def short_kernel(
     elements apart.
     """
     columns = next(name for name, apart in STEPS.items() if apart == step)
-    order = "swapped" if rows.swapped else "native"
-    return ("short", *(finish or Finish(KEPT, dtype)).words, windows, columns, order, *rows.lines)
+    words = (finish or Finish(KEPT, dtype)).words
+    return ("short", *words, windows, columns, order_of(rows), *rows.lines)
+
+
+def order_of(rows: Rows) -> str:
+    """The order of bytes in rows of the source, as a word in the name of a kernel."""
+    return "swapped" if rows.swapped else "native"
 
 
 def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
@@ -177,6 +187,7 @@ def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
     """Whether windows of accumulators of a dtype are short ones along long rows of the source, with
     data in each.
     """
+    view = _walked(dtype, view)
     depth, row, column = trimmed_axes(view)
     if rows.source is None or folded_taps(depth, row) > _FEW_TAPS:
         return False
@@ -184,6 +195,9 @@ def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
         return False
     if view.channels.window.length > 1:
         return _are_pixels(dtype, view, rows, column)
+    if column == no_windows(column.length):
+        fill = column.length * dtype.itemsize >= VECTOR_BYTES
+        return fill and view.columns.strides[0] == rows.source.itemsize
     return (
         view.columns.strides[0] % rows.source.itemsize == 0
         and _step(view, rows) in STEPS.values()
@@ -192,6 +206,12 @@ def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
             _is_narrow(dtype, view, rows, column) or column.length >= _fewest_columns(column, dtype)
         )
     )
+
+
+def _walked(dtype: np.dtype, view: View) -> View:
+    """The view with channels as columns, where they fill vectors."""
+    fill = view.channels.window.length * dtype.itemsize >= VECTOR_BYTES
+    return channels_as_columns(view) if fill and view.depth.window == no_windows(1) else view
 
 
 def _are_pixels(dtype: np.dtype, view: View, rows: Rows, column: Axis) -> bool:

@@ -17,7 +17,9 @@ OPERATORS = {
     "average": numpool.avg_pool,
     "average of data": lambda x, *a, **k: numpool.avg_pool(x, *a, **k, count_include_pad=False),
     "average over 7": lambda x, *a, **k: numpool.avg_pool(x, *a, **k, divisor_override=7),
-    "average in place": lambda x, *a, **k: numpool.avg_pool(x, *a, **k, dtype=x.dtype),
+    "average in place": lambda x, *a, **k: numpool.avg_pool(
+        x, *a, **k, dtype=x.dtype.newbyteorder("=")
+    ),
     "L1": lambda x, *a, **k: numpool.lp_pool(x, *a, **k, p=1),
     "L2": lambda x, *a, **k: numpool.lp_pool(x, *a, **k, p=2),
     "L-inf": lambda x, *a, **k: numpool.lp_pool(x, *a, **k, p=np.inf),
@@ -231,6 +233,48 @@ def test_pixels_of_channels(channels, dtype, monkeypatch, walks):
         assert same(out, blocks.max((2, 4)))
 
 
+# Of pixels: with taps that neighbours share, near and apart, and with taps of their own.
+CHANNEL_WINDOWS = [
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": 3, "stride": 1, "padding": 2, "dilation": 2},
+    {"kernel_size": (2, 3), "stride": (3, 1), "dilation": (1, 4)},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": 2},
+    {"kernel_size": (1, 9), "stride": (1, 2), "ceil_mode": True},
+    {"kernel_size": (4, 1), "stride": (3, 1), "padding": "same"},
+]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("window", CHANNEL_WINDOWS, ids=str)
+def test_channels_side_by_side(operator, window, monkeypatch, walks):
+    """Of any number that fills a vector; images apart, mirrored and upside down."""
+    integers = () if operator.startswith("L") else ("uint8", "int16")
+    wide = ("float64",) if operator in ("average", "L2") else ()
+    for dtype in ("float32", *wide, *integers):
+        lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+        for channels in (lanes, lanes + 1, 4 * lanes, 6 * lanes - 1, 65 * lanes + 2):
+            base = values((3, 9, 11, channels), dtype, seed=channels)
+            for x in (base[:2], base[::2, ::-1, ::-1], base.astype(base.dtype.newbyteorder())):
+                arguments = {**window, "axis": (1, 2)}
+                found, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **arguments)
+                np.testing.assert_allclose(found, general, rtol=1e-6 if operator == "L2" else 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_maxima_of_channels_are_numpys(dtype, walks):
+    for channels in (64, 70, 200):
+        x = values((2, 9, 12, channels), dtype, seed=channels)
+        planes = np.moveaxis(x, 3, 1).reshape(-1, 9, 12)
+        for window in ((3, 1, 1), (3, 2, 1), (2, 2, 0)):
+            out = np.zeros((2, 9, 12, channels + 3), dtype)
+            expected = maxima(planes, *window)
+            out = out[:, : expected.shape[1], : expected.shape[2], 3:]
+            numpool.max_pool(x, *window, axis=(1, 2), out=out)
+            assert walks[-1] == "walk_short_windows"
+            assert same(np.moveaxis(out, 3, 1).reshape(expected.shape), expected)
+
+
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_roots_of_sums_that_may_have_lost_digits(dtype, p, monkeypatch, walks):
@@ -267,6 +311,10 @@ def test_windows_that_are_not_short(walks):
         (x, {"kernel_size": (2, 3), "dilation": (3, 1), "padding": (2, 0), "stride": 1}),
         (x, {"kernel_size": (2, 6)}),
         (x, {"kernel_size": (2, 3), "dilation": (1, 2)}),
+        (x[:, :, :60].transpose(2, 0, 1), {"kernel_size": 2}),
+        (values((9, 9, 15), "float32"), {"kernel_size": 2, "axis": (0, 1)}),
+        (values((9, 9, 40), "float32")[:, :, ::2], {"kernel_size": 2, "axis": (0, 1)}),
+        (values((9, 9, 16), "float32"), {"kernel_size": (4, 3), "axis": (0, 1)}),
     ):
         arguments = {"axis": (1, 2), **window}
         if array.shape[1] < 3:

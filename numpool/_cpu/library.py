@@ -32,6 +32,7 @@ from numpool._cpu import (
     scatter_each,
     scatter_lines,
     scatter_taps,
+    short_channels,
     short_loops,
     short_rows,
     short_windows,
@@ -113,6 +114,12 @@ def _short_pixels(channels: int, finish: str, result: str, *lines: str) -> Calla
     return short_loops.make_short_pixels(_in_registers(finish, result, *lines), channels)
 
 
+def _short_channels(finish: str, result: str, order: str, *lines: str) -> Callable:
+    """The same over channels that lie side by side."""
+    pooling = _in_registers(finish, result, *lines)
+    return short_channels.make_short_channels(pooling._replace(swapped=order == "swapped"))
+
+
 def _in_registers(
     finish: str,
     result: str,
@@ -170,6 +177,7 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
     "scatter": (lambda w: scatter.make_scatter(_computed(w)), WALK_SIGNATURE),
     "short": (_short, short_loops.SIGNATURE),
+    "short_channels": (_short_channels, short_loops.SIGNATURE),
     "short_pixels": (_short_pixels, short_loops.SIGNATURE),
     "locate": (locate.make_locate, locate.LOCATE),
     "number_taps": (tap_numbers.make_number_taps, locate.LOCATE),

@@ -37,7 +37,8 @@ class _Numbers(NamedTuple):
     """What a kernel is told: taps and stride of columns; address, pitch, number and size of rows of
     results; address of the first row's first tap in the source, bytes to that of the next, size of
     rows; columns before them; number of taps of depth and bytes from one to the next, the same of
-    rows; number of planes, bytes from one to the next in the source and in the results.
+    rows; stride and dilation of rows; number of planes, bytes from one to the next in the source
+    and in the results.
     """
 
     taps: Any
@@ -54,6 +55,8 @@ class _Numbers(NamedTuple):
     depth_step: Any
     rows: Any
     row_step: Any
+    row_stride: Any
+    row_dilation: Any
     planes: Any
     source_plane: Any
     result_plane: Any
@@ -102,7 +105,7 @@ def _window_row(builder, pooling, taps, stride, folded, numbers, store):
         keep(following)
 
 
-def _intrinsic(pooling, write):
+def intrinsic_of(pooling, write):
     """An intrinsic `windows(limits, numbers)`, whose code is `write(builder, numbers, results_of)`
     with the `results_of(pooling, windows)`.
     """
@@ -175,7 +178,7 @@ def _make_rows(pooling, pairs):
                     with many:
                         window_rows(taps, stride)
 
-    return _intrinsic(pooling, write)
+    return intrinsic_of(pooling, write)
 
 
 def _make_planes(pooling, pairs):
@@ -205,7 +208,7 @@ def _make_planes(pooling, pairs):
             results = results_of(pooling, builder.load(kept))
             pooling.store_first(builder, results, to, number(0), numbers.columns)
 
-    return _intrinsic(pooling, write)
+    return intrinsic_of(pooling, write)
 
 
 def make_short_pixels(pooling, channels):
@@ -246,7 +249,7 @@ def make_short_pixels(pooling, channels):
             with other:
                 window_rows(numbers.rows)
 
-    return _kernel(_intrinsic(pooling, write))
+    return kernel_of(intrinsic_of(pooling, write))
 
 
 def make_short(pooling, pairs):
@@ -267,21 +270,23 @@ def make_short(pooling, pairs):
             return two_vectors(limits, numbers)
         return of_rows(limits, numbers)
 
-    return _kernel(windows)
+    return kernel_of(windows)
 
 
-def _kernel(windows):
+def kernel_of(windows):
     """The kernel that calls `windows(limits, numbers)`."""
 
     def short(
         low, high, taps, stride, result, pitch, rows, columns, source, source_pitch, length,
-        before, depths, depth_step, row_taps, row_step, planes, source_plane, result_plane,
+        before, depths, depth_step, row_taps, row_step, row_stride, row_dilation, planes,
+        source_plane, result_plane,
     ):  # fmt: skip
         return windows(
             (low, high),
             (
                 taps, stride, result, pitch, rows, columns, source, source_pitch, length, before,
-                depths, depth_step, row_taps, row_step, planes, source_plane, result_plane,
+                depths, depth_step, row_taps, row_step, row_stride, row_dilation, planes,
+                source_plane, result_plane,
             ),
         )  # fmt: skip
 

@@ -84,6 +84,10 @@ class Pooling(NamedTuple):
         """The combination of some vectors."""
         return functools.reduce(functools.partial(self.combine, builder, self.dtype), vectors)
 
+    def of_each(self, builder, lists):
+        """The combinations of the first vectors of some lists, of their second ones, and so on."""
+        return [self.of_all(builder, several) for several in zip(*lists, strict=True)]
+
     def finished(self, builder, windows, limits):
         """The results of windows, and which of these are not within the limits."""
         if self.finish == KEPT:
@@ -162,10 +166,14 @@ class Pooling(NamedTuple):
         left = builder.sub(columns, place)
         with builder.if_else(builder.icmp_signed(">=", left, number(self.lanes))) as (whole, part):
             with whole:
-                to = pointer(builder, address, place, self.result, self.lanes)
-                builder.store(values, to, align=itemsize_of(self.result))
+                self.store_whole(builder, values, address, place)
             with part:
                 self.store_first(builder, values, address, place, left)
+
+    def store_whole(self, builder, values, address, place):
+        """A vector of results of a row, from a place on."""
+        to = pointer(builder, address, place, self.result, self.lanes)
+        builder.store(values, to, align=itemsize_of(self.result))
 
     def store_first(self, builder, values, address, place, count):
         """Some results of a row, from a place on: less than a vector."""
@@ -230,51 +238,68 @@ class Folded(NamedTuple):
     depths: tuple[Any, Any]
     rows: tuple[Any, Any]
 
-    def _total(self, first, count, step, vector_at):
-        """`vector_at(address)` of so many places, combined."""
+    def _totals(self, firsts, count, step, vectors_at):
+        """`vectors_at(addresses)` of so many places, combined."""
         builder, pooling = self.builder, self.pooling
+
+        def further(by):
+            return [builder.add(first, by) for first in firsts]
+
         if isinstance(count, int):
-            places = [builder.add(first, builder.mul(number(i), step)) for i in range(count)]
-            return pooling.of_all(builder, map(vector_at, places))
-        total = cgutils.alloca_once(builder, pooling.accumulators)
-        builder.store(vector_at(first), total)
+            steps = [builder.mul(number(i), step) for i in range(count)]
+            return pooling.of_each(builder, [vectors_at(further(by)) for by in steps])
+        totals = [cgutils.alloca_once(builder, pooling.accumulators) for _ in firsts]
+        for vector, total in zip(vectors_at(firsts), totals, strict=True):
+            builder.store(vector, total)
         with cgutils.for_range_slice(builder, number(1), count, number(1)) as (i, _):
-            vector = vector_at(builder.add(first, builder.mul(i, step)))
-            builder.store(pooling.of_all(builder, (builder.load(total), vector)), total)
-        return builder.load(total)
+            vectors = vectors_at(further(builder.mul(i, step)))
+            vectors = pooling.of_each(builder, [map(builder.load, totals), vectors])
+            for vector, total in zip(vectors, totals, strict=True):
+                builder.store(vector, total)
+        return list(map(builder.load, totals))
 
-    def _vector(self, column, lanes=None):
-        def of_row(address):
-            return self.pooling.load(self.builder, address, lanes)
+    def _vectors(self, columns, lanes=None):
+        """Those of some columns, of which some `lanes` hold data, if given."""
 
-        def of_depth(address):
-            return self._total(address, *self.rows, of_row)
+        def of_rows(addresses):
+            loaded = zip(addresses, lanes or [None] * len(addresses), strict=True)
+            return [self.pooling.load(self.builder, *each) for each in loaded]
 
-        step = self.pooling.step * itemsize_of(self.pooling.elements)
-        offset = self.builder.mul(column, number(step))
-        return self._total(self.builder.add(self.start, offset), *self.depths, of_depth)
+        def of_depths(addresses):
+            return self._totals(addresses, *self.rows, of_rows)
+
+        builder = self.builder
+        step = number(self.pooling.step * itemsize_of(self.pooling.elements))
+        firsts = [builder.add(self.start, builder.mul(column, step)) for column in columns]
+        return self._totals(firsts, *self.depths, of_depths)
+
+    def whole(self, column, count):
+        """So many neighbouring vectors from a column on, in which all columns hold data."""
+        return self._vectors(self._apart(column, count))
+
+    def _apart(self, column, count):
+        return [self.builder.add(column, number(i * self.pooling.lanes)) for i in range(count)]
 
     def row(self, before):
         """All columns of a row that fits a vector, behind those before it."""
         lanes = before, self.builder.add(before, self.length)
-        return self._vector(self.builder.neg(before), lanes)
+        return self._vectors([self.builder.neg(before)], [lanes])[0]
 
     def block(self, column, count):
         """So many neighbouring vectors, the columns from one on, which may lie outside the row."""
-        builder, lanes = self.builder, self.pooling.lanes
-        columns = [builder.add(column, number(i * lanes)) for i in range(count)]
+        builder, columns = self.builder, self._apart(column, count)
         kept = [cgutils.alloca_once(builder, self.pooling.accumulators) for _ in columns]
         left = builder.sub(self.length, column)
         are_whole = self.pooling.are_whole(builder, column, left, count)
         with builder.if_else(are_whole, likely=True) as (whole, part):
             with whole:
-                for at, place in zip(columns, kept, strict=True):
-                    builder.store(self._vector(at), place)
+                for vector, place in zip(self._vectors(columns), kept, strict=True):
+                    builder.store(vector, place)
             with part:
                 for place in kept:
                     builder.store(self.pooling.nothing, place)
                 with builder.if_then(builder.icmp_signed(">", left, number(0))):
-                    for at, place in zip(columns, kept, strict=True):
-                        inside = builder.neg(at), builder.sub(self.length, at)
-                        builder.store(self._vector(at, inside), place)
+                    lanes = [(builder.neg(at), builder.sub(self.length, at)) for at in columns]
+                    for vector, place in zip(self._vectors(columns, lanes), kept, strict=True):
+                        builder.store(vector, place)
         return list(map(builder.load, kept))

@@ -48,6 +48,7 @@ def window_source(plan, tile, planes, target, pitch, step, first, last):
                 tile.data * channels, tile.margin - column * plan.column.stride * channels,
                 depths[1], plan.depth.dilation * plan.source.depth,
                 taps[1], plan.row.dilation * plan.source.row,
+                plan.row.stride, plan.row.dilation,
                 planes, plan.source_plane, plan.out_plane))  # fmt: skip
             if outside:
                 return False
