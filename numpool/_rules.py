@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpool._cpu.halves import has_conversions
 from numpool._operators import NO_TAP
 from numpool._plans import Divisor, Rows
 from numpool._powers import FORMS
@@ -125,6 +126,11 @@ def _rows(x: np.dtype, computed: np.dtype, store: tuple, lines: tuple) -> Rows:
     return Rows(("load", x.name, computed.name), store, lines, source)
 
 
+def _are_converted(x: np.dtype) -> bool:
+    """Whether vectors of a floating type become those of a wider one."""
+    return x.kind == "f" and (x.char != "e" or has_conversions())
+
+
 def _max(x: np.dtype, windows: Windows, return_indices: Any, magnitude: bool = False) -> Forward:
     """`magnitude`: an arg-max of |x| for floats x."""
     computed = np.dtype(np.uint8) if x == np.bool_ else x
@@ -182,6 +188,8 @@ def _avg(
     computed = average_type(x, result, by)
     store = ("store_average", computed.name, result.name, computed.name)
     rows = _rows(x, computed, store, ("sum", computed.name))
+    if x != computed and _are_converted(x):
+        rows = rows._replace(lines=("sum_of", computed.name, x.name), source=x)
     return Forward(computed, result, None, rows, by, {})
 
 
@@ -225,9 +233,11 @@ def _lp(
     else:
         lift = power_form(Fraction(p), x, needed or result)
         root = power_form(1 / Fraction(p), x, needed or result)
-    own = x.char in "fd" and result == x and scale == 0.0
+    own = _are_converted(x) and result == x and scale == 0.0
     in_float64 = x == _FLOAT32 and p < math.inf and _are_sums_shared(windows)
-    computed = x if own and lift in _SHORT and not in_float64 else _FLOAT64
+    computed = _FLOAT64
+    if own and lift in _SHORT and not in_float64:
+        computed = np.result_type(x, _FLOAT32)
     store: tuple = ("store_root", x.name, result.name, computed.name, root)
     lines: tuple = ("max" if p == math.inf else "sum", computed.name)
     source = None
@@ -236,7 +246,7 @@ def _lp(
         source = x
         if p == math.inf:
             store = ("store", computed.name, result.name)
-        elif computed == _FLOAT32:
+        elif computed == x == _FLOAT32:
             # What a power loses as a subnormal number is then no part of the sum. A float32, since
             # sums are compared as they are.
             numbers["low"] = 0.0 if lift == "itself" else 2.0 ** (windows.taps.bit_length() - 123)

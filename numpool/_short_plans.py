@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpool._cpu import library
+from numpool._cpu.halves import has_conversions
 from numpool._cpu.plan import OPERANDS
 from numpool._cpu.short_loops import CHANNELS, PIXEL_WINDOW, ROW_VECTORS, SHORT
 from numpool._cpu.short_rows import DIVIDED, KEPT, ROOTS, STEPS
@@ -164,17 +165,29 @@ def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
     if rows.store is None:
         return None
     family, *names = rows.store
-    if family == "store" and names == [dtype.name] * 2:
-        return Finish(KEPT, dtype)
+    result = np.dtype(names[1])
+    if family == "store" and _are_written(dtype, result):
+        return Finish(KEPT, result)
     if family == "store_average":
-        _, result, quotient = map(np.dtype, names)
-        if result.itemsize <= 4 if result.kind in "iu" else result.char in "fd":
-            return Finish(f"divided_in_{quotient.name}", result)
+        _, _, quotient = names
+        if _are_written(np.dtype(quotient), result):
+            return Finish(f"divided_in_{quotient}", result)
     if family == "store_root":
-        _, *dtypes, root = names
-        if root in ROOTS and dtypes == [dtype.name] * 2:
-            return Finish(root, dtype)
+        _, _, computed, root = names
+        if root in ROOTS and _are_written(np.dtype(computed), result):
+            return Finish(root, result)
     return None
+
+
+def _are_written(computed: np.dtype, result: np.dtype) -> bool:
+    """Whether vectors of a dtype can be stored as results."""
+    if result == computed:
+        return True
+    if result.char == "e":
+        return computed.char == "f" and has_conversions()
+    if computed.kind != "f":
+        return False
+    return result.itemsize <= (computed.itemsize if result.kind == "f" else 4)
 
 
 def finish_at_once(dtype: np.dtype, view: View, rows: Rows) -> Finish | None:

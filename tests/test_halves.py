@@ -33,6 +33,23 @@ def test_rounding_to_half(dtype):
     assert (np.signbit(result) == np.signbit(expected))[~np.isnan(expected)].all()
 
 
+@pytest.mark.parametrize("p", [1, 2, 3, np.inf])
+def test_norms_of_every_magnitude(p):
+    """Of two taps: powers of halves are in the range of what they are added in."""
+    x = PATTERNS[np.isfinite(PATTERNS)]
+    taps = np.abs(np.stack([x[:-1], x[1:]]).astype(float))
+    scale = taps.max(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratios = np.where(scale > 0, taps / scale, 0)
+        expected = scale * (1 if p == np.inf else (ratios**p).sum(0) ** (1 / p))
+        expected = expected.astype(np.float16)
+    found = numpool.lp_pool1d(x, 2, 1, p=p)
+    finite = np.isfinite(expected)
+    assert (np.isfinite(found) == finite).all()
+    unit = np.spacing(np.minimum(expected[finite], np.float16(65472)))
+    assert (np.abs(found[finite] - expected[finite]) <= unit).all()
+
+
 def test_maxima_of_every_pair():
     """Of patterns from everywhere: all exponents, both signs, zeros, infinities, NaN."""
     some = np.concatenate([PATTERNS[::61], PATTERNS[[0, 0x8000, 0x7C00, 0xFC00, 0x7E00, 0xFE01]]])
@@ -66,7 +83,15 @@ assert not halves.has_conversions()
 x = np.arange(2**16, dtype=np.uint16).view(np.float16)
 np.testing.assert_array_equal(numpool.avg_pool1d(x, 1, dtype=np.float32), x.astype(np.float32))
 x = x[np.isfinite(x)].astype(np.float32)
-np.testing.assert_array_equal(numpool.avg_pool1d(x, 1, dtype=np.float16), x.astype(np.float16))
+halves = x.astype(np.float16)
+np.testing.assert_array_equal(numpool.avg_pool1d(x, 1, dtype=np.float16), halves)
+pairs = x[:-1].astype(float), x[1:].astype(float)
+np.testing.assert_array_equal(
+    numpool.avg_pool1d(halves, 2, 1), (sum(pairs) / 2).astype(np.float16)
+)
+with np.errstate(over="ignore"):
+    norms = np.hypot(*pairs).astype(np.float16)
+np.testing.assert_allclose(numpool.lp_pool1d(halves, 2, 1), norms, rtol=1e-3)
 """
     environment = {
         "NUMBA_CACHE_DIR": str(tmp_path),

@@ -160,9 +160,10 @@ WINDOWS = [
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize(("shape", "window"), WINDOWS)
 def test_every_operator(operator, shape, window, monkeypatch, walks):
-    integers = () if operator.startswith("L") else ("uint8", "int16")
-    wide = ("float64",) if operator in ("average", "L2") else ()
-    for dtype in ("float32", *wide, *integers):
+    others = () if operator.startswith("L") else ("uint8", "int16")
+    if operator in ("average", "L2"):
+        others += ("float16", "float64")
+    for dtype in ("float32", *others):
         x = values(shape, dtype)
         short, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
         if operator == "L2":
@@ -249,9 +250,8 @@ CHANNEL_WINDOWS = [
 @pytest.mark.parametrize("window", CHANNEL_WINDOWS, ids=str)
 def test_channels_side_by_side(operator, window, monkeypatch, walks):
     """Of any number that fills a vector; images apart, mirrored and upside down."""
-    integers = () if operator.startswith("L") else ("uint8", "int16")
-    wide = ("float64",) if operator in ("average", "L2") else ()
-    for dtype in ("float32", *wide, *integers):
+    others = ("float16",) if operator.startswith("L") else ("uint8", "int16")
+    for dtype in ("float32", *others):
         lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
         for channels in (lanes, lanes + 1, 4 * lanes, 6 * lanes - 1, 65 * lanes + 2):
             base = values((3, 9, 11, channels), dtype, seed=channels)

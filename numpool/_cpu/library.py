@@ -54,6 +54,11 @@ def _computed(dtype: str) -> Any:
     return rows.stored_type(np.dtype(dtype))
 
 
+def _element(dtype: str) -> Any:
+    """The numba type of elements that vectors are made of."""
+    return types.float16 if dtype == "float16" else rows.stored_type(dtype)
+
+
 def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Callable:
     computed = _computed(dtype)
     identity = rows.lowest_of(dtype) if overlap else 0
@@ -74,7 +79,7 @@ def _lines(combine: str, overlap: bool, dtype: str, pairs: bool = False) -> Call
 def _converting(combine: str, dtype: str, source: str, form: str | None = None) -> Callable:
     """Lines of accumulators made from source rows on the way: converted, or powers."""
     computed = _computed(dtype)
-    stored = rows.stored_type(source)
+    stored = _element(source)
     of_vectors = getattr(vectors, combine), 0, computed
     lift = functools.partial(vectors.lifted, source=stored, dtype=computed, form=form)
     return lines.make_lines(
@@ -128,17 +133,17 @@ def _in_registers(
     source: str | None = None,
     form: str | None = None,
 ) -> short_rows.Pooling:
-    computed = _computed(dtype)
+    computed = _element(dtype)
     combine = "add" if lines in ("sum", "sum_of") else "larger"
     pooling = short_rows.Pooling(
         dtype=computed,
         combine=halves.larger if dtype == "float16" else getattr(vectors, combine),
         identity=rows.lowest_of(dtype) if lines == "max" else 0,
         finish=finish,
-        result=_computed(result),
+        result=_element(result),
     )
     if source is not None:
-        stored = rows.stored_type(source)
+        stored = _element(source)
         lift = functools.partial(vectors.lifted, source=stored, dtype=computed, form=form)
         pooling = pooling._replace(source=stored, lift=lift)
     return pooling

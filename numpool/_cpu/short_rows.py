@@ -68,7 +68,7 @@ class Pooling(NamedTuple):
 
     @property
     def limit(self):
-        """The numba type of limits."""
+        """The numba type of limits, and of what is written as results."""
         return DIVIDED.get(self.finish, self.dtype)
 
     @property
@@ -91,12 +91,12 @@ class Pooling(NamedTuple):
     def finished(self, builder, windows, limits):
         """The results of windows, and which of these are not within the limits."""
         if self.finish == KEPT:
-            return windows, None
+            return self._written(builder, windows), None
         if self.finish in DIVIDED:
             quotient = DIVIDED[self.finish]
             values = vectors.converted(builder, windows, self.dtype, quotient)
             values = builder.fdiv(values, splat(builder, limits[0], values.type))
-            return vectors.written(builder, values, quotient, self.result), None
+            return self._written(builder, values), None
         first, last = (splat(builder, limit, windows.type) for limit in limits)
         nothing = ir.Constant(windows.type, None)
         outside = builder.or_(
@@ -108,7 +108,13 @@ class Pooling(NamedTuple):
         )
         if self.finish == "square_root":
             windows = call_of_vectors(builder, "llvm.sqrt", windows)
-        return windows, outside
+        return self._written(builder, windows), outside
+
+    def _written(self, builder, values):
+        """Accumulators, or their quotients, as results."""
+        if self.result == self.limit:
+            return values
+        return vectors.written(builder, values, self.limit, self.result)
 
     def are_whole(self, builder, column, left, count):
         """Whether so many vectors of columns can be read in whole: those from one on, of which so

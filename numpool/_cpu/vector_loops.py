@@ -22,8 +22,8 @@ _WORD = ir.IntType(64)
 
 
 def vector_of(dtype, lanes):
-    """The vector type of values of a numba type."""
-    if isinstance(dtype, types.Float):
+    """The vector type of values of a numba type: of float16 their bits."""
+    if isinstance(dtype, types.Float) and dtype.bitwidth > 16:
         return ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), lanes)
     return ir.VectorType(ir.IntType(dtype.bitwidth), lanes)
 

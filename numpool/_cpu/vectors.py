@@ -50,6 +50,8 @@ def converted(builder, value, source, dtype):
     vector = vector_of(dtype, value.type.count)
     if source == dtype:
         return value
+    if source == types.float16:
+        value = builder.bitcast(value, ir.VectorType(ir.HalfType(), value.type.count))
     if isinstance(source, types.Float):
         return builder.fpext(value, vector)
     if isinstance(dtype, types.Float):
@@ -61,6 +63,9 @@ def written(builder, value, computed, dtype):
     """Floats of the numba type `computed` as elements of `dtype`, of up to 32 bits if they are
     integers: `rows.writer`.
     """
+    if dtype == types.float16:
+        rounded = builder.fptrunc(value, ir.VectorType(ir.HalfType(), value.type.count))
+        return builder.bitcast(rounded, vector_of(dtype, value.type.count))
     if isinstance(dtype, types.Float):
         vector = vector_of(dtype, value.type.count)
         return value if computed == dtype else builder.fptrunc(value, vector)
