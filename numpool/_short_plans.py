@@ -204,7 +204,7 @@ def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
     depth, row, column = trimmed_axes(view)
     if rows.source is None or folded_taps(depth, row) > _FEW_TAPS:
         return False
-    if not (depth.all_hold_data and row.all_hold_data and column.dilation == 1):
+    if not (depth.all_hold_data and row.all_hold_data):
         return False
     if view.channels.window.length > 1:
         return _are_pixels(dtype, view, rows, column)
@@ -214,7 +214,7 @@ def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
     return (
         view.columns.strides[0] % rows.source.itemsize == 0
         and _step(view, rows) in STEPS.values()
-        and any(_shape(column) in pairs for pairs in SHORT.values())
+        and any(_shape(column) in shapes for shapes in SHORT.values())
         and (
             _is_narrow(dtype, view, rows, column) or column.length >= _fewest_columns(column, dtype)
         )
@@ -243,9 +243,9 @@ def _are_pixels(dtype: np.dtype, view: View, rows: Rows, column: Axis) -> bool:
     )
 
 
-def _shape(column: Axis) -> tuple[int, int]:
-    """Taps and stride of windows."""
-    return column.kernel, column.stride
+def _shape(column: Axis) -> tuple[int, int, int]:
+    """Taps, stride and dilation of windows."""
+    return column.kernel, column.stride, column.dilation
 
 
 def _step(view: View, rows: Rows) -> int:

@@ -81,60 +81,66 @@ def widths(kernel, stride, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("kernel", "stride"), WINDOWS_ALONG_ROWS)
-def test_rows_of_any_length(kernel, stride, dtype, monkeypatch, walks):
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), WINDOWS_ALONG_ROWS)
+def test_rows_of_any_length(kernel, stride, dilation, dtype, monkeypatch, walks):
     operators = ["max", "average", "L1"] if dtype in ("float32", "float64") else ["max"]
     for width in widths(kernel, stride, dtype):
         for padding in {0, kernel // 2}:
             x = values((3, width), dtype, seed=width)
             window = {"kernel_size": (2, kernel), "stride": (1, stride), "padding": (0, padding)}
+            window["dilation"] = (1, dilation)
             for operator in operators:
                 found = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
                 assert same(*found), (operator, window, width)
 
 
-def maxima(x, kernel, stride, padding):
+def maxima(x, kernel, stride, padding, dilation=1):
     """By NumPy."""
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     padded = np.pad(x, [(0, 0), (padding,) * 2, (padding,) * 2], constant_values=lowest)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (1, 2))
-    return windows[:, ::stride, ::stride].max((3, 4))
+    reach = (kernel - 1) * dilation + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (reach, reach), (1, 2))
+    return windows[:, ::stride, ::stride, ::dilation, ::dilation].max((3, 4))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("kernel", "stride"), WINDOWS_ALONG_ROWS)
-def test_maxima_are_numpys(kernel, stride, dtype, walks):
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), WINDOWS_ALONG_ROWS)
+def test_maxima_are_numpys(kernel, stride, dilation, dtype, walks):
     x = values((2, 9, 250), dtype)
     for padding in {0, kernel // 2}:
-        found = numpool.max_pool2d(x, kernel, stride, padding)
+        window = kernel, stride, padding, dilation
+        found = numpool.max_pool2d(x, *window)
         assert walks[-1] == "walk_short_windows"
-        assert same(found, maxima(x, kernel, stride, padding))
+        assert same(found, maxima(x, *window))
 
 
-def narrow_shapes(kernel, stride, dtype):
+def narrow_shapes(kernel, stride, dilation, dtype):
     """Planes with rows that fill a part of a vector, one or two, with padding that takes its share
     of them.
     """
     lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-    for reach in (min(lanes // 2, 15) + kernel + stride, lanes, lanes + 2, 2 * lanes):
+    reached = min(lanes // 2, 15) + kernel * dilation + stride
+    for reach in (reached, lanes, lanes + 2, 2 * lanes):
         for padding in {0, kernel // 2}:
             yield (2, 67, 9, reach - 2 * padding), padding
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("kernel", "stride"), WINDOWS_ALONG_ROWS)
-def test_planes_whose_rows_fit_a_vector(kernel, stride, dtype, monkeypatch, walks):
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), WINDOWS_ALONG_ROWS)
+def test_planes_whose_rows_fit_a_vector(kernel, stride, dilation, dtype, monkeypatch, walks):
     """Many at a time: the last block of them is smaller, and the batch is of two axes."""
     operators = ["max", "average", "average of data", "L2"]
-    for shape, padding in narrow_shapes(kernel, stride, dtype):
+    for shape, padding in narrow_shapes(kernel, stride, dilation, dtype):
         base = values((2, 70, *shape[2:]), dtype, seed=shape[-1])
         window = {"kernel_size": kernel, "stride": stride, "padding": padding, "axis": (2, 3)}
+        window["dilation"] = dilation
         for x in (base[:, 3:], base[:, :67, ::-1]):
             for operator in operators if dtype in ("float32", "float64") else ["max"]:
                 short, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **window)
                 np.testing.assert_allclose(short, general, rtol=1e-6 if operator == "L2" else 0)
-        planes = numpool.max_pool2d(base[:, 3:], kernel, stride, padding)
-        expected = maxima(base[:, 3:].reshape(-1, *shape[2:]), kernel, stride, padding)
+        planes = numpool.max_pool2d(base[:, 3:], kernel, stride, padding, dilation)
+        expected = base[:, 3:].reshape(-1, *shape[2:])
+        expected = maxima(expected, kernel, stride, padding, dilation)
         assert same(planes.reshape(expected.shape), expected)
 
 
@@ -311,7 +317,7 @@ def test_windows_that_are_not_short(walks):
         (x, {"kernel_size": (2, 3), "dilation": (3, 1), "padding": (2, 0), "stride": 1}),
         (x, {"kernel_size": (2, 6)}),
         (x, {"kernel_size": (2, 3), "dilation": (1, 2)}),
-        (x[:, :, :60].transpose(2, 0, 1), {"kernel_size": 2}),
+        (x, {"kernel_size": (2, 3), "dilation": (1, 3), "stride": 1}),
         (values((9, 9, 15), "float32"), {"kernel_size": 2, "axis": (0, 1)}),
         (values((9, 9, 40), "float32")[:, :, ::2], {"kernel_size": 2, "axis": (0, 1)}),
         (values((9, 9, 16), "float32"), {"kernel_size": (4, 3), "axis": (0, 1)}),

@@ -20,15 +20,16 @@ from numpool._cpu.short_rows import Folded, taps_between, taps_within
 from numpool._cpu.strided import every, pick
 from numpool._cpu.vector_loops import fetch_ahead, number
 
-# The (taps, stride) of windows along the columns for which there are loops, by kernels, of which a
-# call waits for one.
+# The (taps, stride, dilation) of windows along the columns for which there are loops, by kernels: a
+# call waits for one of these.
 SHORT = {
-    "three_taps": ((2, 1), (3, 1), (3, 2)),
-    "five_taps": ((5, 1), (5, 2), (5, 3)),
-    "side_by_side": ((2, 2), (3, 3), (4, 4)),
+    "three_taps": ((2, 1, 1), (3, 1, 1), (3, 2, 1)),
+    "five_taps": ((5, 1, 1), (5, 2, 1), (5, 3, 1)),
+    "side_by_side": ((2, 2, 1), (3, 3, 1), (4, 4, 1)),
+    "apart": ((3, 1, 2),),
 }
 # The same of pixels of some channels: 0.2 to 0.85 of the time of lines.
-PIXEL_WINDOW, CHANNELS = (2, 2), (2, 3, 4)
+PIXEL_WINDOW, CHANNELS = (2, 2, 1), (2, 3, 4)
 # As many vectors hold a row, of planes that are pooled together.
 ROW_VECTORS = (1, 2)
 
@@ -74,8 +75,9 @@ _KINDS = types.UniTuple(types.float64, 2), types.UniTuple(types.int64, len(_Numb
 SIGNATURE = types.int64(*_KINDS[0], *_KINDS[1])
 
 
-def _window_row(builder, pooling, taps, stride, folded, numbers, store):
-    """The windows along a row, of so many taps, to `store(place, windows)`."""
+def _window_row(builder, pooling, shape, folded, numbers, store):
+    """The windows of a shape along a row, to `store(place, windows)`."""
+    taps, stride, dilation = shape
     lanes = number(pooling.lanes)
 
     def phases(place):
@@ -85,9 +87,9 @@ def _window_row(builder, pooling, taps, stride, folded, numbers, store):
         return [every(builder, vectors, phase) for phase in range(stride)]
 
     def windows(now, following):
-        return pooling.of_all(builder, taps_between(builder, now, following, taps))
+        return pooling.of_all(builder, taps_between(builder, now, following, taps, dilation))
 
-    if taps <= stride:
+    if (taps - 1) * dilation < stride:
         with cgutils.for_range_slice(builder, number(0), numbers.columns, lanes) as (place, _):
             now = phases(place)
             store(place, windows(now, now))
@@ -134,22 +136,22 @@ def intrinsic_of(pooling, write):
     return windows
 
 
-def _each(builder, numbers, pairs):
-    """Which of the (taps, stride) there are, each with the code that is written for it."""
-    for taps, stride in pairs:
+def _each(builder, numbers, shapes):
+    """Which of the shapes, of one dilation, there is, each with the code that is written for it."""
+    for taps, stride, dilation in shapes:
         are_these = builder.and_(
             builder.icmp_signed("==", numbers.taps, number(taps)),
             builder.icmp_signed("==", numbers.stride, number(stride)),
         )
         with builder.if_then(are_these):
-            yield taps, stride
+            yield taps, stride, dilation
 
 
-def _make_rows(pooling, pairs):
+def _make_rows(pooling, shapes):
     """Windows over rows of any length."""
 
     def write(builder, numbers, results_of):
-        def window_rows(taps, stride, depths=None, rows=None):
+        def window_rows(shape, depths=None, rows=None):
             with cgutils.for_range(builder, numbers.count) as row:
                 start = builder.mul(row.index, numbers.source_pitch)
                 start = builder.add(numbers.source, start)
@@ -161,27 +163,27 @@ def _make_rows(pooling, pairs):
 
                 fetch_ahead(builder, start, numbers.source_pitch)
                 folded = numbers.folded(builder, pooling, start, depths, rows)
-                _window_row(builder, pooling, taps, stride, folded, numbers, store)
+                _window_row(builder, pooling, shape, folded, numbers, store)
 
-        for taps, stride in _each(builder, numbers, pairs):
+        for shape in _each(builder, numbers, shapes):
             # Unrolled, as many rows as columns take 0.8 to 0.9 of the time, and one row alone 0.5
             # to 0.8.
             all_rows = builder.mul(numbers.depths, numbers.rows)
-            is_square = builder.icmp_signed("==", numbers.rows, number(taps))
+            is_square = builder.icmp_signed("==", numbers.rows, number(shape[0]))
             is_single = builder.icmp_signed("==", all_rows, number(1))
             with builder.if_else(is_square) as (square, other):
                 with square:
-                    window_rows(taps, stride, rows=taps)
+                    window_rows(shape, rows=shape[0])
                 with other, builder.if_else(is_single) as (single, many):
                     with single:
-                        window_rows(taps, stride, depths=1, rows=1)
+                        window_rows(shape, depths=1, rows=1)
                     with many:
-                        window_rows(taps, stride)
+                        window_rows(shape)
 
     return intrinsic_of(pooling, write)
 
 
-def _make_planes(pooling, pairs):
+def _make_planes(pooling, shapes):
     """Windows over many planes, whose rows a vector holds."""
 
     def write(builder, numbers, results_of):
@@ -202,8 +204,8 @@ def _make_planes(pooling, pairs):
             )
             fetch_ahead(builder, start, numbers.source_pitch)
             vector = numbers.folded(builder, pooling, start).row(numbers.before)
-            for taps, stride in _each(builder, numbers, pairs):
-                windows = pooling.of_all(builder, taps_within(builder, vector, taps, stride))
+            for shape in _each(builder, numbers, shapes):
+                windows = pooling.of_all(builder, taps_within(builder, vector, *shape))
                 builder.store(windows, kept)
             results = results_of(pooling, builder.load(kept))
             pooling.store_first(builder, results, to, number(0), numbers.columns)
@@ -213,7 +215,7 @@ def _make_planes(pooling, pairs):
 
 def make_short_pixels(pooling, channels):
     """The kernel of windows of 2 x 2 pixels of some channels: its columns are elements."""
-    (taps, stride) = PIXEL_WINDOW
+    taps, stride, _ = PIXEL_WINDOW
     lanes = pooling.lanes
 
     def places(part, tap):
@@ -252,18 +254,19 @@ def make_short_pixels(pooling, channels):
     return kernel_of(intrinsic_of(pooling, write))
 
 
-def make_short(pooling, pairs):
-    """The kernel of short windows of some (taps, stride)."""
-    of_rows = _make_rows(pooling, pairs)
+def make_short(pooling, shapes):
+    """The kernel of short windows of some shapes, which have one dilation."""
+    of_rows = _make_rows(pooling, shapes)
     one_vector, two_vectors = (
-        _make_planes(pooling._replace(vectors=n), pairs) for n in ROW_VECTORS
+        _make_planes(pooling._replace(vectors=n), shapes) for n in ROW_VECTORS
     )
+    dilation = shapes[0][2]
     lanes, twice = (pooling._replace(vectors=n).lanes for n in ROW_VECTORS)
 
     @inline
     def windows(limits, numbers):
         taps, stride, columns = numbers[0], numbers[1], numbers[5]
-        reach = (columns - 1) * stride + taps
+        reach = (columns - 1) * stride + (taps - 1) * dilation + 1
         if reach <= lanes:
             return one_vector(limits, numbers)
         if reach <= twice:

@@ -214,20 +214,20 @@ def _native(builder, values, kind):
     return builder.bitcast(call_of_vectors(builder, "llvm.bswap", values), kind)
 
 
-def taps_between(builder, phases, following, count):
+def taps_between(builder, phases, following, count, dilation):
     """The vectors of each tap, from the phases of some columns and of those that follow."""
     lanes = phases[0].type.count
     for tap in range(count):
-        moved, phase = divmod(tap, len(phases))
+        moved, phase = divmod(tap * dilation, len(phases))
         picks = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(moved, moved + lanes)))
         yield builder.shuffle_vector(phases[phase], following[phase], picks)
 
 
-def taps_within(builder, vector, count, stride):
+def taps_within(builder, vector, count, stride, dilation):
     """The vectors of each tap, from the one vector that holds them all."""
     last = vector.type.count - 1
     for tap in range(count):
-        places = [min(lane * stride + tap, last) for lane in range(last + 1)]
+        places = [min(lane * stride + tap * dilation, last) for lane in range(last + 1)]
         picks = ir.Constant(ir.VectorType(ir.IntType(32), last + 1), places)
         yield builder.shuffle_vector(vector, vector, picks)
 
