@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -154,7 +155,11 @@ class _Builder:
         block = Axis(self.block, 1, 1, 1, 0, 0, self.block)
         channels = Dimension(block, tuple(s[3] for s in self.strides))
         depth, rows, columns = (inside(d, i) for i, d in enumerate(_planes(self.view)))
-        walk = make(View((), depth, rows, columns, channels), 1)
+        return self._around(make(View((), depth, rows, columns, channels), 1))
+
+    def _around(self, walk: Plan) -> Plan:
+        """The plan that does a walk for each block."""
+        record = self.record.copy()
         planes = self.view.batch[-1].window.length
         blocks = -(-planes // self.block)
         others = self.view.batch[:-1]
@@ -165,14 +170,20 @@ class _Builder:
             "batch_axes": len(others),
         }  # fmt: skip
         for name, value in entries.items():
-            self.record[name] = value
+            record[name] = value
         tasks = blocks * math.prod(d.window.length for d in others)
-        work = tasks * int(self.record["buffer_size"][0])
+        work = tasks * int(record["buffer_size"][0])
         return Plan(
             library.address("walk_planes"),
-            self.record,
-            self.record.ctypes.data,
+            record,
+            record.ctypes.data,
             (batch, walk.record, *walk.tables),
             tasks,
             tasks > 1 and work >= PARALLEL_BYTES,
+            otherwise=functools.cache(functools.partial(self._otherwise, walk)),
         )
+
+    def _otherwise(self, walk: Plan) -> Plan | None:
+        """The same where the walk gives up on what it finds."""
+        other = None if walk.otherwise is None else walk.otherwise()
+        return None if other is None else self._around(other)

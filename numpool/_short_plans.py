@@ -72,8 +72,7 @@ def short_plan(
     finish = finish_at_once(dtype, view, rows) if to_finish else None
     channels = view.channels.window.length
     if channels == 1 and column == no_windows(column.length):
-        words = (finish or Finish(KEPT, dtype)).words
-        kernel = ("short_channels", *words, order_of(rows), *rows.lines)
+        kernel = channels_kernel(dtype, rows, finish)
     elif channels == 1:
         windows = next(kind for kind in SHORT if _shape(column) in SHORT[kind])
         kernel = short_kernel(dtype, rows, finish, windows, _step(view, rows))
@@ -155,10 +154,16 @@ def short_kernel(
     """
     columns = next(name for name, apart in STEPS.items() if apart == step)
     words = (finish or Finish(KEPT, dtype)).words
-    return ("short", *words, windows, columns, order_of(rows), *rows.lines)
+    return ("short", *words, windows, columns, _order_of(rows), *rows.lines)
 
 
-def order_of(rows: Rows) -> str:
+def channels_kernel(dtype: np.dtype, rows: Rows, finish: Finish | None) -> tuple:
+    """The name of the kernel for channels that lie side by side."""
+    words = (finish or Finish(KEPT, dtype)).words
+    return ("short_channels", *words, _order_of(rows), *rows.lines)
+
+
+def _order_of(rows: Rows) -> str:
     """The order of bytes in rows of the source, as a word in the name of a kernel."""
     return "swapped" if rows.swapped else "native"
 

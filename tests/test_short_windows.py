@@ -284,28 +284,36 @@ def test_maxima_of_channels_are_numpys(dtype, walks):
             assert same(np.moveaxis(out, 3, 1).reshape(expected.shape), expected)
 
 
+# An image, channels last, and planes that are walked as channels.
+MAGNITUDES = [((90, 300), (0, 1)), ((19, 10, 70), (0, 1)), ((300, 5, 6), (1, 2))]
+
+
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_roots_of_sums_that_may_have_lost_digits(dtype, p, monkeypatch, walks):
+@pytest.mark.parametrize(("shape", "axis"), MAGNITUDES)
+def test_roots_of_sums_that_may_have_lost_digits(shape, axis, dtype, p, monkeypatch, walks):
     def norms(x, **window):
-        return numpool.lp_pool2d(x, 3, 2, 1, p=p)
+        return numpool.lp_pool(x, 3, 2, 1, p=p, axis=axis)
 
-    x = np.random.default_rng(0).normal(size=(90, 300)).astype(dtype)
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
     limits = np.finfo(dtype)
     for value in (0.0, np.nan, limits.max / 16, limits.tiny, limits.smallest_subnormal, np.inf):
-        x[40:46, 100:106] = value
+        x[4:10] = value
         found, general = both_ways(monkeypatch, walks, norms, x)
-        taps = np.lib.stride_tricks.sliding_window_view(np.pad(x, 1), (3, 3))[::2, ::2]
-        largest = np.abs(taps).max((2, 3))[..., None, None]
+        padded = np.pad(x, [(int(i in axis),) * 2 for i in range(x.ndim)])
+        taps = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis)
+        taps = taps[tuple(slice(None, None, 1 + (i in axis)) for i in range(x.ndim))]
+        largest = np.abs(taps).max((-2, -1), keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = (np.abs(taps / np.where(largest > 0, largest, 1)) ** p).sum((2, 3))
-        expected = largest[..., 0, 0] * scaled ** (1 / p)
+            scaled = (np.abs(taps / np.where(largest > 0, largest, 1)) ** p).sum((-2, -1))
+        largest = largest[..., 0, 0]
+        expected = largest * scaled ** (1 / p)
         if value == np.inf:
-            expected[largest[..., 0, 0] == np.inf] = np.inf
+            expected[largest == np.inf] = np.inf
         np.testing.assert_allclose(found, expected.astype(dtype), rtol=1e-5)
         np.testing.assert_allclose(found, general, rtol=1e-6)
         # The plan is for all arrays of its kind: it gives up on this one alone.
-        x[40:46, 100:106] = 1
+        x[4:10] = 1
         assert same(norms(x), both_ways(monkeypatch, walks, norms, x)[0])
 
 

@@ -264,7 +264,7 @@ def _compile(key: tuple) -> CFunc:
 def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
     """The kernels of calls on arrays of the given types without further options, in any layout."""
     from numpool import _rules
-    from numpool._short_plans import finish_of, short_kernel
+    from numpool._short_plans import channels_kernel, finish_of, short_kernel
     from numpool._windows import windows_of
 
     windows = windows_of((2,), 1, 2, None, 0, 1, False, None)
@@ -277,6 +277,7 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
                 finish = finish_of(rule.computed, rule.rows)
+                kernels[channels_kernel(rule.computed, rule.rows, finish)] = None
                 for kind in itertools.product(short_loops.SHORT, short_rows.STEPS.values()):
                     kernels[short_kernel(rule.computed, rule.rows, finish, *kind)] = None
     return list(kernels)
