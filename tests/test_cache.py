@@ -47,12 +47,12 @@ def walk():
 
 
 def upgraded(*, formula):
-    """Maxima of three, a place apart, by a changed formula, or of windows that lost their last."""
+    """Maxima of three taps far apart, by a changed formula, or of windows that lost their last."""
     rng = np.random.default_rng(1)
     x = rng.standard_normal((3, 700)).astype(np.float32)
-    parts = np.stack((x[:, :-4], x[:, 2:-2], x[:, 4:]))
+    parts = np.stack((x[:, :-6], x[:, 3:-3], x[:, 6:]))
     expected = parts.min(axis=0) if formula else parts[:2].max(axis=0)
-    return [(numpool.max_pool1d(x, 3, 1, dilation=2), expected)]
+    return [(numpool.max_pool1d(x, 3, 1, dilation=3), expected)]
 
 
 def lose_folder():
