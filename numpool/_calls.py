@@ -18,10 +18,11 @@ import numpy as np
 from numpool import _rules
 from numpool._cpu import launch
 from numpool._cuda.libraries import on_device
+from numpool._match_plans import match_plan
 from numpool._passes import in_two_passes
 from numpool._pieces import in_pieces
 from numpool._planes import PAIRED, PAIRED_PLAIN, PAIRED_POWERS, planned
-from numpool._plans import Divisor, Plan, Rows, index_codes, offsets_of, walk_plan
+from numpool._plans import Divisor, FirstPass, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
 from numpool._short_plans import are_short, short_plan
 from numpool._tap_plans import are_columns, are_runs, taps_plan
@@ -137,18 +138,32 @@ def _run(
     extra: np.ndarray | None,
 ) -> None:
     """Run a plan on its operands."""
-    if plan.before is None:
-        try:
-            launch.run(
-                plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, extra
-            )
-        except launch.Unfinished:
-            otherwise = None if plan.otherwise is None else plan.otherwise()
-            if otherwise is None:
-                raise
-            _run(otherwise, source, other, out, extra)
+    if plan.before is not None:
+        _run_in_two_passes(plan, plan.before, source, out, extra)
         return
-    first, volumes, size, dtype = plan.before
+    found = np.zeros(plan.tasks, np.int64) if plan.matches else extra
+    try:
+        launch.run(plan.kernel, plan.address, plan.tasks, plan.parallel, source, other, out, found)
+    except launch.Unfinished:
+        otherwise = plan.otherwise()
+        if otherwise is None:
+            raise
+    else:
+        if found is None or found is extra or found.sum() == plan.matches:
+            return
+        otherwise = plan.otherwise()
+    assert otherwise is not None
+    _run(otherwise, source, other, out, extra)
+
+
+def _run_in_two_passes(
+    plan: Plan,
+    before: FirstPass,
+    source: np.ndarray,
+    out: np.ndarray | None,
+    extra: np.ndarray | None,
+) -> None:
+    first, volumes, size, dtype = before
     between = np.empty(size, dtype)
     for volume in range(volumes):
         tasks = first.tasks // volumes
@@ -571,7 +586,8 @@ def _scatter_plan(
         return None
     strides = (gradient.strides, indices.strides, out.strides, x.strides if signed else None)
     operands = Operands(gradient.dtype, indices.dtype, out.dtype, strides, signed)
-    return scatter_plan(windows, x.shape, operands)
+    plan = match_plan(windows, x.shape, operands)
+    return scatter_plan(windows, x.shape, operands) if plan is None else plan
 
 
 def _scatter(
@@ -598,6 +614,7 @@ def _check_indices(
     try:
         _run(plan, gradient, indices, out, None)
     except launch.Unfinished:  # or an index is wrong: which one, a second run tells
+        plan = plan.otherwise() or plan
         found = np.zeros((plan.tasks, 2), np.int64)
         _run(plan, gradient, indices, None, found)
         if not found.any():

@@ -185,5 +185,5 @@ class _Builder:
 
     def _otherwise(self, walk: Plan) -> Plan | None:
         """The same where the walk gives up on what it finds."""
-        other = None if walk.otherwise is None else walk.otherwise()
+        other = walk.otherwise()
         return None if other is None else self._around(other)

@@ -34,9 +34,14 @@ _TAKING = ("load", "load_power", "load_packed")
 AXES = ("depth", "row", "column")
 
 
+def _no_plan() -> None:
+    return None
+
+
 class Plan(NamedTuple):
     """A plan, ready to run: `record` is what the kernel reads, `tables` keeps its tables alive.
-    `otherwise` makes the plan for data that this one gives up on.
+    `otherwise` makes the plan for data that this one gives up on: where it does not finish, or
+    finds not as many `matches`, which it then counts for each task.
     """
 
     kernel: int
@@ -46,7 +51,8 @@ class Plan(NamedTuple):
     tasks: int
     parallel: bool
     before: FirstPass | None = None
-    otherwise: Callable[[], Plan | None] | None = None
+    otherwise: Callable[[], Plan | None] = _no_plan
+    matches: int = 0
 
 
 class FirstPass(NamedTuple):

@@ -13,17 +13,16 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from numpool._cpu import vectors
+from numpool._cpu import masked, vectors
 from numpool._cpu.loops import itemsize_of
+from numpool._cpu.masked import lanes_within
 from numpool._cpu.strided import every
 from numpool._cpu.vector_loops import (
     VECTOR_BYTES,
-    call_named,
     call_of_vectors,
     number,
     pointer,
     splat,
-    suffix_of,
     vector_of,
 )
 
@@ -136,7 +135,7 @@ class Pooling(NamedTuple):
         if lanes is None:
             return values
         first, last = lanes
-        inside = _lanes_within(builder, first, last, self.lanes)
+        inside = lanes_within(builder, first, last, self.lanes)
         return builder.select(inside, values, self.nothing)
 
     def _elements(self, builder, address, lanes):
@@ -162,9 +161,8 @@ class Pooling(NamedTuple):
                 vectors.append(builder.load(place, align=itemsize))
                 continue
             begin, end = (builder.sub(n, number(start)) for n in (first, last))
-            mask = _lanes_within(builder, begin, end, self.lanes)
-            others = ir.Constant(kind, ir.Undefined)
-            vectors.append(_masked(builder, "load", kind, place, _narrow(itemsize), mask, others))
+            mask = lanes_within(builder, begin, end, self.lanes)
+            vectors.append(masked.load(builder, kind, place, itemsize, mask))
         return every(builder, vectors, 0, backwards=self.step < 0)
 
     def store(self, builder, values, address, place, columns):
@@ -184,29 +182,8 @@ class Pooling(NamedTuple):
     def store_first(self, builder, values, address, place, count):
         """Some results of a row, from a place on: less than a vector."""
         to = pointer(builder, address, place, self.result, self.lanes)
-        mask = _lanes_within(builder, number(0), count, self.lanes)
-        align = _narrow(itemsize_of(self.result))
-        _masked(builder, "store", ir.VoidType(), values, to, align, mask)
-
-
-def _narrow(value):
-    return ir.Constant(ir.IntType(32), value)
-
-
-def _masked(builder, name, returned, *arguments):
-    """A call of `llvm.masked.load` or `llvm.masked.store`."""
-    kind = suffix_of(arguments[0].type if name == "store" else returned)
-    return call_named(builder, f"llvm.masked.{name}.{kind}.p0{kind}", returned, *arguments)
-
-
-def _lanes_within(builder, first, last, lanes):
-    """The lanes from a first one up to a last one, which is not among them."""
-    kind = ir.VectorType(ir.IntType(32), lanes)
-    lane = ir.Constant(kind, list(range(lanes)))
-    first, last = (splat(builder, builder.trunc(n, kind.element), kind) for n in (first, last))
-    return builder.and_(
-        builder.icmp_signed(">=", lane, first), builder.icmp_signed("<", lane, last)
-    )
+        mask = lanes_within(builder, number(0), count, self.lanes)
+        masked.store(builder, values, to, itemsize_of(self.result), mask)
 
 
 def _native(builder, values, kind):

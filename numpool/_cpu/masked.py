@@ -1,0 +1,36 @@
+"""Vectors of which some lanes are loaded or stored, and the others left alone."""
+
+from llvmlite import ir
+
+from numpool._cpu.vector_loops import call_named, splat, suffix_of
+
+
+def lanes_within(builder, first, last, lanes):
+    """The lanes from a first one up to a last one, which is not among them."""
+    kind = ir.VectorType(ir.IntType(32), lanes)
+    lane = ir.Constant(kind, list(range(lanes)))
+    first, last = (splat(builder, builder.trunc(n, kind.element), kind) for n in (first, last))
+    return builder.and_(
+        builder.icmp_signed(">=", lane, first), builder.icmp_signed("<", lane, last)
+    )
+
+
+def load(builder, kind, pointer, align, mask):
+    """The lanes of a mask, of a vector at a pointer."""
+    others = ir.Constant(kind, ir.Undefined)
+    return _call(builder, "load", kind, kind, pointer, _narrow(align), mask, others)
+
+
+def store(builder, values, pointer, align, mask):
+    """Store the lanes of a mask."""
+    returned = ir.VoidType()
+    _call(builder, "store", values.type, returned, values, pointer, _narrow(align), mask)
+
+
+def _narrow(value):
+    return ir.Constant(ir.IntType(32), value)
+
+
+def _call(builder, name, vector, returned, *arguments):
+    kind = suffix_of(vector)
+    return call_named(builder, f"llvm.masked.{name}.{kind}.p0{kind}", returned, *arguments)
