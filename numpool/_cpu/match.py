@@ -2,7 +2,7 @@
 around it whose index names it.
 
 Windows of some neighbouring inputs are compared as vectors, and their gradients added in registers:
-0.2 to 0.5 of the time of scattering them (scatter.py), where each is located, and the same places
+0.4 to 0.9 of the time of scattering them (scatter.py), where each is located, and the same places
 are loaded and stored over and over. Gradients of an input are added in the C order of their
 windows, as they are there.
 
