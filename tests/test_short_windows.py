@@ -284,6 +284,40 @@ def test_maxima_of_channels_are_numpys(dtype, walks):
             assert same(np.moveaxis(out, 3, 1).reshape(expected.shape), expected)
 
 
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("kernel", [5, 6, 8, 15, 16, 17, 24, 49, 63])
+def test_runs_of_neighbours(operator, kernel, monkeypatch, walks):
+    """Side by side, apart and with neighbours in common; in lines that end anywhere, and in the
+    other byte order.
+    """
+    others = ["float64"] if kernel < 64 else []
+    if operator in ("average", "L1"):
+        others += ["float16"]
+    if not operator.startswith("L"):
+        others += ["int32" if operator == "max" else "int16"]
+    for dtype in ("float32", *others):
+        lanes = VECTOR_BYTES // max(np.dtype(dtype).itemsize, 4)
+        for stride in {kernel, kernel + 3, kernel - kernel // 3}:
+            for outputs in (lanes, 2 * lanes + 1, 700):
+                x = values((3, kernel + (outputs - 1) * stride), dtype, seed=outputs)
+                window = {"kernel_size": kernel, "stride": stride, "axis": 1}
+                for array in (x, x[::-2], x.astype(x.dtype.newbyteorder())):
+                    found, general = both_ways(
+                        monkeypatch, walks, OPERATORS[operator], array, **window
+                    )
+                    exact = operator != "L2"
+                    np.testing.assert_allclose(found, general, rtol=0 if exact else 1e-6)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_whole_planes(operator, monkeypatch, walks):
+    x = values((3, 20, 7, 7), "float32")
+    found, general = both_ways(
+        monkeypatch, walks, OPERATORS[operator], x, kernel_size=7, axis=(2, 3)
+    )
+    np.testing.assert_allclose(found, general, rtol=1e-6 if operator == "L2" else 0)
+
+
 # An image, channels last, and planes that are walked as channels.
 MAGNITUDES = [((90, 300), (0, 1)), ((19, 10, 70), (0, 1)), ((300, 5, 6), (1, 2))]
 

@@ -36,6 +36,7 @@ from numpool._cpu import (
     short_channels,
     short_loops,
     short_rows,
+    short_runs,
     short_windows,
     spread,
     strided,
@@ -120,10 +121,9 @@ def _short_pixels(channels: int, finish: str, result: str, *lines: str) -> Calla
     return short_loops.make_short_pixels(_in_registers(finish, result, *lines), channels)
 
 
-def _short_channels(finish: str, result: str, order: str, *lines: str) -> Callable:
-    """The same over channels that lie side by side."""
-    pooling = _in_registers(finish, result, *lines)
-    return short_channels.make_short_channels(pooling._replace(swapped=order == "swapped"))
+def _dense(make: Callable, finish: str, result: str, order: str, *lines: str) -> Callable:
+    """The same by a maker of kernels for columns that lie side by side."""
+    return make(_in_registers(finish, result, *lines)._replace(swapped=order == "swapped"))
 
 
 def _in_registers(
@@ -183,7 +183,11 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "max_of": (lambda *names: _converting("larger", *names), lines.SIGNATURE),
     "scatter": (lambda w: scatter.make_scatter(_computed(w)), WALK_SIGNATURE),
     "short": (_short, short_loops.SIGNATURE),
-    "short_channels": (_short_channels, short_loops.SIGNATURE),
+    "short_channels": (
+        functools.partial(_dense, short_channels.make_short_channels),
+        short_loops.SIGNATURE,
+    ),
+    "short_runs": (functools.partial(_dense, short_runs.make_short_runs), short_loops.SIGNATURE),
     "short_pixels": (_short_pixels, short_loops.SIGNATURE),
     "walk_matches": (lambda: match.walk_matches, WALK_SIGNATURE),
     "match": (match.make_match, match.SIGNATURE),
@@ -267,7 +271,7 @@ def _compile(key: tuple) -> CFunc:
 def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
     """The kernels of calls on arrays of the given types without further options, in any layout."""
     from numpool import _rules
-    from numpool._short_plans import channels_kernel, finish_of, short_kernel
+    from numpool._short_plans import dense_kernel, finish_of, short_kernel
     from numpool._windows import windows_of
 
     windows = windows_of((2,), 1, 2, None, 0, 1, False, None)
@@ -280,7 +284,8 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
                 finish = finish_of(rule.computed, rule.rows)
-                kernels[channels_kernel(rule.computed, rule.rows, finish)] = None
+                for family in ("short_channels", "short_runs"):
+                    kernels[dense_kernel(family, rule.computed, rule.rows, finish)] = None
                 for kind in itertools.product(short_loops.SHORT, short_rows.STEPS.values()):
                     kernels[short_kernel(rule.computed, rule.rows, finish, *kind)] = None
     return list(kernels)

@@ -74,7 +74,7 @@ def _store(builder, values, address, place, dtype):
     builder.store(values, to, align=itemsize_of(dtype))
 
 
-def _apart(builder, a, b):
+def evens_and_odds(builder, a, b):
     """The evens and the odds of two vectors, one behind the other."""
     picks = ir.VectorType(ir.IntType(32), a.type.count)
     evens = ir.Constant(picks, list(range(0, 2 * a.type.count, 2)))
@@ -181,7 +181,7 @@ def make_loop(
             first = builder.mul(place, number(2))
             second = builder.add(first, number(lanes))
             halves = (_load(builder, lines[0], half, elements, lanes) for half in (first, second))
-            return list(_apart(builder, *halves))
+            return list(evens_and_odds(builder, *halves))
 
         def line(lanes, to, lines):
             """One line of each."""

@@ -1,0 +1,63 @@
+"""Windows of some neighbours, side by side or nearly so, as many at a time as a vector has lanes.
+
+Each is combined to a vector, and these to one of all results, as a tree of neighbouring lanes. It
+takes 0.45 to 0.8 of the time of windows one by one: whole planes 7 x 7, rows of 24 values.
+"""
+
+from numba.core import cgutils
+
+from numpool._cpu.loops import itemsize_of
+from numpool._cpu.short_loops import intrinsic_of, kernel_of
+from numpool._cpu.vector_loops import evens_and_odds, number
+
+
+def make_short_runs(pooling):
+    """The kernel of windows that lie in rows with all of their columns."""
+    lanes = pooling.lanes
+    itemsize = itemsize_of(pooling.elements)
+
+    def write(builder, numbers, results_of):
+        kept = [cgutils.alloca_once(builder, pooling.accumulators) for _ in range(lanes)]
+        vectors = builder.sdiv(numbers.taps, number(lanes))
+        rest = builder.srem(numbers.taps, number(lanes))
+        step = builder.mul(numbers.stride, number(itemsize))
+
+        def combine(start, within=None):
+            """A vector more of each window."""
+            for window, place in enumerate(kept):
+                at = builder.add(start, builder.mul(number(window), step))
+                both = builder.load(place), pooling.load(builder, at, within)
+                builder.store(pooling.of_all(builder, both), place)
+
+        with cgutils.for_range(builder, numbers.count) as row:
+            start, to = (
+                builder.add(address, builder.mul(row.index, pitch))
+                for address, pitch in (
+                    (numbers.source, numbers.source_pitch),
+                    (numbers.result, numbers.pitch),
+                )
+            )
+            start = builder.sub(start, builder.mul(numbers.before, number(itemsize)))
+            size = number(lanes)
+            with cgutils.for_range_slice(builder, number(0), numbers.columns, size) as (place, _):
+                # The last windows reach back over some before them.
+                last = builder.sub(numbers.columns, size)
+                place = builder.select(builder.icmp_signed("<", place, last), place, last)
+                first = builder.add(start, builder.mul(place, step))
+                for total in kept:
+                    builder.store(pooling.nothing, total)
+                with cgutils.for_range(builder, vectors) as vector:
+                    combine(builder.add(first, builder.mul(vector.index, number(lanes * itemsize))))
+                with builder.if_then(builder.icmp_signed(">", rest, number(0))):
+                    behind = builder.mul(vectors, number(lanes * itemsize))
+                    combine(builder.add(first, behind), (number(0), rest))
+                totals = [builder.load(total) for total in kept]
+                while len(totals) > 1:
+                    pairs = zip(totals[::2], totals[1::2], strict=True)
+                    totals = [
+                        pooling.of_all(builder, evens_and_odds(builder, *pair)) for pair in pairs
+                    ]
+                results = results_of(pooling, totals[0])
+                pooling.store_whole(builder, results, to, place)
+
+    return kernel_of(intrinsic_of(pooling, write))
