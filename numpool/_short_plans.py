@@ -75,29 +75,30 @@ def short_plan(
     # What becomes a result in registers goes to `out` at once.
     finish = finish_at_once(dtype, view, rows) if to_finish else None
     channels = view.channels.window.length
+    together = fewest = 1
     if channels == 1 and column == no_windows(column.length):
         kernel = dense_kernel("short_channels", dtype, rows, finish)
+        fewest = VECTOR_BYTES // itemsize
     elif channels == 1 and _are_runs(dtype, view, rows):
         kernel = dense_kernel("short_runs", dtype, rows, finish)
+        fewest = VECTOR_BYTES // itemsize
     elif channels == 1:
         windows = next(kind for kind in SHORT if _shape(column) in SHORT[kind])
         kernel = short_kernel(dtype, rows, finish, windows, _step(view, rows))
+        if finish is not None and _is_narrow(dtype, view, rows, column):
+            together = _BLOCK_BYTES // (math.prod(axis.length for axis in axes) * itemsize)
     else:
         words = (finish or Finish(KEPT, dtype)).words
         kernel = ("short_pixels", channels, *words, *rows.lines)
 
-    together = 1
-    if finish is not None and _is_narrow(dtype, view, rows, column):
-        together = _BLOCK_BYTES // (math.prod(axis.length for axis in axes) * itemsize)
     whole, (view, planes) = view, _in_blocks(view, max(together, 1), tasks)
     builder = Builder(view)
     for name, axis in zip(AXES, axes, strict=True):
         builder.axis(name, axis)
     builder.windows(view, divisor)
     items = items_of(view)
-    tiles, tile_columns = parts(
-        column.outputs, -(-column.outputs * column.stride * channels * itemsize // LINE_BYTES)
-    )
+    size = column.outputs * column.stride * channels * itemsize
+    tiles, tile_columns = _tiles(column.outputs, -(-size // LINE_BYTES), fewest)
     pieces = items * depth.outputs * tiles
     bands, band_rows = parts(
         row.outputs, max(min(-(-tasks // pieces), row.outputs // _BAND_ROWS), 1)
@@ -125,6 +126,16 @@ def short_plan(
         arguments = (dtype, whole, rows, divisor, numbers, tasks, False)
         plan = plan._replace(otherwise=functools.cache(lambda: short_plan(*arguments)))
     return plan
+
+
+def _tiles(columns: int, count: int, fewest: int) -> tuple[int, int]:
+    """About so many tiles of so many columns, and of no fewer than some, as vectors of columns
+    reach back where these end.
+    """
+    tiles, each = parts(columns, count)
+    while tiles > 1 and columns - (tiles - 1) * each < fewest:
+        tiles, each = parts(columns, tiles - 1)
+    return tiles, each
 
 
 def _in_blocks(view: View, most: int, tasks: int) -> tuple[View, dict[str, int]]:

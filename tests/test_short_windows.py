@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import numpool
-from numpool import _calls, _plans
+from numpool import _calls, _plans, _short_plans
 from numpool._cpu.short_loops import CHANNELS, SHORT
 from numpool._cpu.vector_loops import VECTOR_BYTES
 
@@ -268,6 +268,32 @@ def test_channels_side_by_side(operator, window, monkeypatch, walks):
                 arguments = {**window, "axis": (1, 2)}
                 found, general = both_ways(monkeypatch, walks, OPERATORS[operator], x, **arguments)
                 np.testing.assert_allclose(found, general, rtol=1e-6 if operator == "L2" else 0)
+
+
+@pytest.mark.parametrize("channels", [16, 20, 32])
+def test_many_images_of_few_channels(channels, walks):
+    x = values((300, 4, 5, channels), "float32")
+    expected = maxima(np.moveaxis(x, 3, 1).reshape(-1, 4, 5), 3, 1, 1)
+    found = numpool.max_pool(x, 3, 1, 1, axis=(1, 2))
+    assert walks[-1] == "walk_short_windows"
+    assert same(np.moveaxis(found, 3, 1).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("float32", 32), ("uint8", 128)])
+def test_many_small_images_of_pixels(dtype, width, walks):
+    x = values((300, 4, width, 3), dtype)
+    expected = maxima(np.moveaxis(x, 3, 1).reshape(-1, 4, width), 2, 2, 0)
+    found = numpool.max_pool(x, 2, axis=(1, 2))
+    assert walks[-1] == "walk_short_windows"
+    assert same(np.moveaxis(found, 3, 1).reshape(expected.shape), expected)
+
+
+def test_no_tile_is_smaller_than_a_vector():
+    for columns in (16, 17, 100, 5979, 5980, 6001, 70_000):
+        for count in (1, 2, 3, 7, 50, 98, columns):
+            tiles, each = _short_plans._tiles(columns, count, 16)
+            assert tiles >= 1 and (tiles - 1) * each < columns <= tiles * each
+            assert columns - (tiles - 1) * each >= 16
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
