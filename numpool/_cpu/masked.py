@@ -9,7 +9,15 @@ def lanes_within(builder, first, last, lanes):
     """The lanes from a first one up to a last one, which is not among them."""
     kind = ir.VectorType(ir.IntType(32), lanes)
     lane = ir.Constant(kind, list(range(lanes)))
-    first, last = (splat(builder, builder.trunc(n, kind.element), kind) for n in (first, last))
+
+    def bound(value):
+        # Of a row with more than 2**31 columns, they may be as far away.
+        none, all_lanes = (ir.Constant(value.type, n) for n in (0, lanes))
+        value = builder.select(builder.icmp_signed("<", value, none), none, value)
+        value = builder.select(builder.icmp_signed(">", value, all_lanes), all_lanes, value)
+        return splat(builder, builder.trunc(value, kind.element), kind)
+
+    first, last = bound(first), bound(last)
     return builder.and_(
         builder.icmp_signed(">=", lane, first), builder.icmp_signed("<", lane, last)
     )
