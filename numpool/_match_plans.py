@@ -23,8 +23,9 @@ from numpool._windows import Axis, Windows
 _SHORTEST_ROW = VECTOR_BYTES * 3
 _SHORTEST_PIXEL = VECTOR_BYTES * 8
 _MOST_TAPS = 27
-# A task has as many rows at least.
+# A task has as many rows at least, or as long a part of one.
 _BAND_ROWS = 8
+_TILE_BYTES = 32768
 
 
 @functools.lru_cache(512)
@@ -84,32 +85,47 @@ def _index_steps(view: View, windows: Windows, indices: np.dtype) -> list[tuple[
     return [of_axis[d.axis] for d in (view.depth, view.rows, view.columns)]
 
 
-def _axis_entries(axes: list[Axis], steps: list[tuple[int, int]], bands: tuple) -> np.ndarray:
-    """The record of each axis, of rows in so many bands of so many each."""
+def _axis_entries(
+    axes: list[Axis], steps: list[tuple[int, int]], boxes: list[tuple[int, int]]
+) -> np.ndarray:
+    """The record of each axis, cut into so many boxes of so many places each."""
     entries = np.zeros(3, AXIS)
-    for entry, axis, (place, tap) in zip(entries, axes, steps, strict=True):
+    for entry, axis, (place, tap), box in zip(entries, axes, steps, boxes, strict=True):
         for field in ("length", "outputs", "kernel", "stride", "dilation", "before"):
             entry[field] = getattr(axis, field)
         entry["position_step"], entry["tap_step"] = place, tap
+        entry["boxes"], entry["box"] = box
         if axis.stride == 1:
             entry["regular_first"] = max(axis.reach - 1 - axis.before, 0)
             entry["regular_last"] = axis.outputs - axis.before
-    entries[1]["boxes"], entries[1]["box"] = bands
     return entries
+
+
+def _boxes(pieces: int, axes: list[Axis], itemsize: int) -> list[tuple[int, int]]:
+    """How each of so many pieces is cut along depth, rows and, where few rows are to be cut,
+    columns: into so many boxes of so many places each.
+    """
+    depth, row, column = (axis.length for axis in axes)
+    pieces *= depth
+    bands = parts(row, max(min(-(-TASKS // pieces), row // _BAND_ROWS), 1))
+    pieces *= bands[0]
+    tiles = parts(column, max(min(-(-TASKS // pieces), column * itemsize // _TILE_BYTES), 1))
+    return [(depth, 1), bands, tiles]
 
 
 def _plan(view: View, steps: list[tuple[int, int]], operands: Operands) -> Plan:
     dimensions = {"depth": view.depth, "row": view.rows, "column": view.columns}
-    axes = depth, row, column = [d.window for d in dimensions.values()]
-    pieces = items_of(view) * depth.length
-    bands = parts(row.length, max(min(-(-TASKS // pieces), row.length // _BAND_ROWS), 1))
-    entries = _axis_entries(axes, steps, bands)
+    axes = [d.window for d in dimensions.values()]
+    items = items_of(view)
+    boxes = _boxes(items, axes, operands.out.itemsize)
+    entries = _axis_entries(axes, steps, boxes)
     batch = np.array([(d.window.length, *d.strides) for d in reversed(view.batch)], np.int64)
     record = np.zeros(1, SCATTER)
     for i, operand in enumerate(OPERANDS):
         for name, dimension in dimensions.items():
             record[operand][name] = dimension.strides[i]
-    unrolled = column.kernel if column.kernel in UNROLLED else 0
+    taps = axes[2].kernel
+    unrolled = taps if taps in UNROLLED else 0
     kernel = ("match", operands.indices.name, operands.out.name, unrolled)
     values = {
         "axes": entries.ctypes.data, "batch": batch.ctypes.data, "batch_axes": len(batch),
@@ -117,8 +133,8 @@ def _plan(view: View, steps: list[tuple[int, int]], operands: Operands) -> Plan:
     }  # fmt: skip
     for name, value in values.items():
         record[name] = value
-    tasks = pieces * bands[0]
-    work = pieces * row.length * column.length * operands.out.itemsize
+    tasks = items * math.prod(count for count, _ in boxes)
+    work = items * math.prod(axis.length for axis in axes) * operands.out.itemsize
     return Plan(
         library.address("walk_matches"),
         record,

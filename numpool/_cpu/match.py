@@ -303,15 +303,18 @@ def walk_matches(
     along_depth, along_rows, along_columns = axes[0], axes[1], axes[2]
     reach = (along_columns.kernel - 1) * along_columns.dilation
     for task in range(first_task, last_task):
-        rest, band = divmod(task, along_rows.boxes)
-        item, depth = divmod(rest, along_depth.length)
+        rest, tile = divmod(task, along_columns.boxes)
+        rest, band = divmod(rest, along_rows.boxes)
+        item, depth = divmod(rest, along_depth.boxes)
         gradient, indices, out, _ = item_addresses(
             plan, item, gradient_start, indices_start, out_start, 0
         )
         depths = windows_at(along_depth, depth)
         gradient += depths[0] * plan.gradient.depth
         indices += depths[0] * plan.indices.depth
-        out += depth * plan.out.depth
+        first = tile * along_columns.box
+        columns = min(along_columns.box, along_columns.length - first)
+        out += depth * plan.out.depth + first * plan.out.column
         matched = 0
         row = band * along_rows.box
         last_row = min(row + along_rows.box, along_rows.length)
@@ -322,13 +325,14 @@ def walk_matches(
             rows = windows_at(along_rows, row)
             name = depth * along_depth.position_step + row * along_rows.position_step
             name += depths[3] * along_depth.tap_step + rows[3] * along_rows.tap_step
+            name += first * along_columns.position_step
             name += (along_columns.kernel - 1) * along_columns.tap_step
             matched += call_walk(
-                plan.add, (count, along_columns.length,
+                plan.add, (count, columns,
                 gradient + rows[0] * plan.gradient.row, plan.gradient.row,
                 indices + rows[0] * plan.indices.row, plan.indices.row,
                 out + row * plan.out.row if out_start else 0, plan.out.row,
-                along_columns.outputs, reach - along_columns.before,
+                along_columns.outputs, reach - along_columns.before - first,
                 along_columns.kernel, along_columns.dilation,
                 depths[1], depths[2] * plan.gradient.depth, depths[2] * plan.indices.depth,
                 rows[1], rows[2] * plan.gradient.row, rows[2] * plan.indices.row,
