@@ -84,17 +84,32 @@ def others_work(function):
     return (whole - own) / max(whole, 1e-9)
 
 
+def counted(run, counts):
+    """The function that runs a plan, which then notes in how many tasks."""
+
+    def noting(kernel, plan, tasks, *rest):
+        counts.append(tasks)
+        return run(kernel, plan, tasks, *rest)
+
+    return noting
+
+
 def compare_numbers_of_threads(name):
     import numba
 
-    shares = []
+    from numpool._cpu import launch
+
+    tasks, shares = [], []
+    launch.run = counted(launch.run, tasks)
     for label, function in every_pass(*SHAPES[name]):
         results = []
+        tasks.clear()
         # Tasks that add to the same memory are not at odds every time.
         for threads in (1, *(2, 4, 3, 4) * (10 if "backward" in label else 1)):
             numba.set_num_threads(threads)
             results.append(bits(function()))
         assert all(r == results[0] for r in results), label
+        assert min(tasks) > 6, label  # or most of many threads have none
         shares.append(others_work(function))
     # With four threads the others have three quarters of the work, or the comparison says nothing.
     shares = sorted(shares)
