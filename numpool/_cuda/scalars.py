@@ -42,7 +42,23 @@ else:
         return types.uint16(types.float64), codegen
 
     # Inlined by LLVM: by numba, some kernels would take half a minute to compile.
-    device = cuda.jit(device=True, forceinline=True)
+    _compiled = cuda.jit(device=True, forceinline=True)
+    _made: dict[tuple, Any] = {}
+
+    def _exactly(value: Any) -> tuple:
+        """A value as a key: 0, 0.0 and -0.0 are not the same."""
+        return type(value), repr(value) if isinstance(value, (int, float, np.generic)) else value
+
+    def device(function: Any) -> Any:
+        """A function that kernels call: one for all of the same code and closure, so that kernels
+        which share it do not compile it again.
+        """
+        cells = function.__closure__ or ()
+        key = (id(function.__code__), *(_exactly(cell.cell_contents) for cell in cells))
+        if key not in _made:
+            _made[key] = _compiled(function)
+        return _made[key]
+
     scalar = _operators.bind(
         device,
         sqrt=libdevice.sqrt,

@@ -60,3 +60,14 @@ def test_without_a_device_it_says_so(monkeypatch, capsys):
     assert cli.main(["compile", "--gpu"]) == 2
     assert "numba-cuda finds no CUDA device" in capsys.readouterr().err
     device.cuda.cache_clear()
+
+
+def test_functions_of_kernels_are_made_once():
+    from numpool._cuda.scalars import device
+
+    def constant(value):
+        return device(lambda: value)
+
+    assert constant(1) is constant(1)
+    values = [1, 1.0, True, np.int32(1), 0.0, -0.0, np.float32(0), constant(0), constant(1)]
+    assert len({id(constant(value)) for value in values}) == len(values)
