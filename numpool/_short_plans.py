@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from numpool._cpu import library
-from numpool._cpu.halves import has_conversions
 from numpool._cpu.plan import OPERANDS
 from numpool._cpu.short_loops import CHANNELS, PIXEL_WINDOW, ROW_VECTORS, SHORT
-from numpool._cpu.short_rows import DIVIDED, KEPT, ROOTS, STEPS
+from numpool._cpu.short_rows import DIVIDED, ROOTS, STEPS
 from numpool._cpu.vector_loops import VECTOR_BYTES
 from numpool._cut import LINE_BYTES, TASKS, parts
 from numpool._plans import (
@@ -30,6 +30,7 @@ from numpool._plans import (
     trimmed_axes,
     work_of,
 )
+from numpool._short_kernels import Finish, along_rows, finish_of, kept, of_pixels, side_by_side
 from numpool._views import Dimension, View, no_windows
 from numpool._windows import Axis
 
@@ -54,6 +55,100 @@ _BAND_ROWS = 8
 _BATCH_BYTES = 8192
 
 
+class _Short(NamedTuple):
+    """Windows that are looked at: of accumulators of a dtype, over a view, with axes trimmed; how
+    they become results in registers that go to `out` at once, if they do.
+    """
+
+    dtype: np.dtype
+    view: View
+    depth: Axis
+    row: Axis
+    column: Axis
+    rows: Rows
+    finish: Finish | None
+
+    @property
+    def channels(self) -> int:
+        return self.view.channels.window.length
+
+    @property
+    def lanes(self) -> int:
+        return VECTOR_BYTES // self.dtype.itemsize
+
+    @property
+    def taps(self) -> int:
+        """The most rows that are combined for a row of windows."""
+        return folded_taps(self.depth, self.row)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Taps, stride and dilation along the columns."""
+        return self.column.kernel, self.column.stride, self.column.dilation
+
+    @property
+    def step(self) -> int:
+        """How many elements lie from a column of the source to the next."""
+        assert self.rows.source is not None
+        return self.view.columns.strides[0] // self.rows.source.itemsize
+
+    @property
+    def are_dense(self) -> bool:
+        """Whether rows of the source are contiguous."""
+        return self.rows.source is not None and dense(self.view, 0, self.rows.source)
+
+
+class _Kernel(NamedTuple):
+    """How windows are pooled: by a kernel of a name, made of those given; in tiles of `fewest`
+    columns at least, in blocks of up to so many planes `together`.
+    """
+
+    name: Callable[[Finish], tuple]
+    fewest: int = 1
+    together: int = 1
+
+
+def _looked_at(dtype: np.dtype, view: View, rows: Rows) -> _Short:
+    fill = view.channels.window.length * dtype.itemsize >= VECTOR_BYTES
+    if fill and view.depth.window == no_windows(1):
+        view = channels_as_columns(view)
+    finish = finish_of(dtype, rows)
+    if finish is not None and not dense_lines(view, finish.dtype):
+        finish = None
+    return _Short(dtype, view, *trimmed_axes(view), rows, finish)
+
+
+def _kernel(short: _Short) -> _Kernel | None:
+    """The kernel for short windows along long rows of the source, with data in each; None for
+    others.
+    """
+    rows, column = short.rows, short.column
+    if rows.source is None or not (short.depth.all_hold_data and short.row.all_hold_data):
+        return None
+    if short.channels > 1:
+        name = functools.partial(of_pixels, rows, channels=short.channels)
+        return _Kernel(name) if _are_pixels(short) else None
+    if column == no_windows(column.length):
+        name = functools.partial(side_by_side, "short_channels", rows)
+        return _Kernel(name, short.lanes) if _are_channels(short) else None
+    if _are_runs(short):
+        return _Kernel(functools.partial(side_by_side, "short_runs", rows), short.lanes)
+    if not _are_along_rows(short):
+        return None
+    windows = next(kind for kind, shapes in SHORT.items() if short.shape in shapes)
+    name = functools.partial(along_rows, rows, windows=windows, step=short.step)
+    together = 1
+    if _is_narrow(short):
+        plane = math.prod(axis.length for axis in (short.depth, short.row, column))
+        together = max(_BLOCK_BYTES // (plane * short.dtype.itemsize), 1)
+    return _Kernel(name, together=together)
+
+
+def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
+    """Whether windows of accumulators of a dtype are short ones."""
+    return _kernel(_looked_at(dtype, view, rows)) is not None
+
+
 def short_plan(
     dtype: np.dtype,
     view: View,
@@ -61,44 +156,40 @@ def short_plan(
     divisor: Divisor,
     numbers: dict[str, float],
     tasks: int = TASKS,
-    to_finish: bool = True,
 ) -> Plan | None:
-    """The plan of such a walk that computes in `dtype`; None where windows are others. `to_finish`:
-    whether windows may become results in registers.
-    """
-    if not are_short(dtype, view, rows):
+    """The plan of a walk that computes in `dtype`; None where windows are not short."""
+    short = _looked_at(dtype, view, rows)
+    kernel = _kernel(short)
+    if kernel is None:
         return None
-    view = _walked(dtype, view)
-    axes = depth, row, column = trimmed_axes(view)
-    itemsize = dtype.itemsize
-    work = work_of(axes, items_of(view) * view.channels.window.length * itemsize)
-    # What becomes a result in registers goes to `out` at once.
-    finish = finish_at_once(dtype, view, rows) if to_finish else None
-    channels = view.channels.window.length
-    together = fewest = 1
-    if channels == 1 and column == no_windows(column.length):
-        kernel = dense_kernel("short_channels", dtype, rows, finish)
-        fewest = VECTOR_BYTES // itemsize
-    elif channels == 1 and _are_runs(dtype, view, rows):
-        kernel = dense_kernel("short_runs", dtype, rows, finish)
-        fewest = VECTOR_BYTES // itemsize
-    elif channels == 1:
-        windows = next(kind for kind in SHORT if _shape(column) in SHORT[kind])
-        kernel = short_kernel(dtype, rows, finish, windows, _step(view, rows))
-        if finish is not None and _is_narrow(dtype, view, rows, column):
-            together = _BLOCK_BYTES // (math.prod(axis.length for axis in axes) * itemsize)
-    else:
-        words = (finish or Finish(KEPT, dtype)).words
-        kernel = ("short_pixels", channels, *words, *rows.lines)
+    make = functools.partial(_plan, short, kernel, divisor, numbers, tasks)
+    plan = make(short.finish)
+    if short.finish is not None and short.finish.name in ROOTS:
+        # It gives up on sums that are not within limits: these are looked at one by one, and all
+        # others come out the same.
+        plan = plan._replace(otherwise=functools.cache(functools.partial(make, None)))
+    return plan
 
-    whole, (view, planes) = view, _in_blocks(view, max(together, 1), tasks)
+
+def _plan(
+    short: _Short,
+    kernel: _Kernel,
+    divisor: Divisor,
+    numbers: dict[str, float],
+    tasks: int,
+    finish: Finish | None,
+) -> Plan:
+    """The plan by a kernel; without a `finish` windows become results afterwards."""
+    axes = depth, row, column = short.depth, short.row, short.column
+    rows, channels, itemsize = short.rows, short.channels, short.dtype.itemsize
+    view, planes = _in_blocks(short.view, 1 if finish is None else kernel.together, tasks)
     builder = Builder(view)
     for name, axis in zip(AXES, axes, strict=True):
         builder.axis(name, axis)
     builder.windows(view, divisor)
     items = items_of(view)
     size = column.outputs * column.stride * channels * itemsize
-    tiles, tile_columns = _tiles(column.outputs, -(-size // LINE_BYTES), fewest)
+    tiles, tile_columns = _tiles(column.outputs, -(-size // LINE_BYTES), kernel.fewest)
     pieces = items * depth.outputs * tiles
     bands, band_rows = parts(
         row.outputs, max(min(-(-tasks // pieces), row.outputs // _BAND_ROWS), 1)
@@ -112,20 +203,15 @@ def short_plan(
         batch_rows=batch_rows, result_pitch=tile_columns * channels,
         result_size=batch_rows * tile_columns * channels if finish is None else 0,
         out_lines=finish is not None, divided=finish is not None and finish.name in DIVIDED,
-        short=library.address(*kernel), **planes, **numbers,
+        short=library.address(*kernel.name(finish or kept(short.dtype))), **planes, **numbers,
     )  # fmt: skip
     if finish is None:
         assert rows.store is not None and rows.source is not None
         builder.set(store=library.address(*rows.store))
         if rows.swapped and rows.store[0] == "store_root":  # which looks at single taps again
             builder.set(take=take_of(view, rows.source.itemsize, rows.swapped))
-    plan = builder.plan(("walk_short_windows",), pieces * bands, work)
-    if finish is not None and finish.name in ROOTS:
-        # It gives up on sums that are not within limits: these are looked at one by one, and all
-        # others come out the same.
-        arguments = (dtype, whole, rows, divisor, numbers, tasks, False)
-        plan = plan._replace(otherwise=functools.cache(lambda: short_plan(*arguments)))
-    return plan
+    work = work_of(axes, items_of(short.view) * channels * itemsize)
+    return builder.plan(("walk_short_windows",), pieces * bands, work)
 
 
 def _tiles(columns: int, count: int, fewest: int) -> tuple[int, int]:
@@ -151,182 +237,78 @@ def _in_blocks(view: View, most: int, tasks: int) -> tuple[View, dict[str, int]]
     }  # fmt: skip
 
 
-class Finish(NamedTuple):
-    """How windows become results in registers, a name of short_rows.py, and the results' dtype."""
-
-    name: str
-    dtype: np.dtype
-
-    @property
-    def words(self) -> tuple[str, str]:
-        """Its part in the name of a kernel."""
-        return self.name, self.dtype.name
-
-
-def short_kernel(
-    dtype: np.dtype, rows: Rows, finish: Finish | None, windows: str, step: int
-) -> tuple:
-    """The name of the kernel: for accumulators of a dtype, windows of a kind, and columns so many
-    elements apart.
-    """
-    columns = next(name for name, apart in STEPS.items() if apart == step)
-    words = (finish or Finish(KEPT, dtype)).words
-    return ("short", *words, windows, columns, _order_of(rows), *rows.lines)
-
-
-def dense_kernel(family: str, dtype: np.dtype, rows: Rows, finish: Finish | None) -> tuple:
-    """The name of a kernel for columns that lie side by side, of a family that has only such."""
-    words = (finish or Finish(KEPT, dtype)).words
-    return (family, *words, _order_of(rows), *rows.lines)
-
-
-def _order_of(rows: Rows) -> str:
-    """The order of bytes in rows of the source, as a word in the name of a kernel."""
-    return "swapped" if rows.swapped else "native"
-
-
-def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
-    """How windows of accumulators of a dtype become results in registers, if they do."""
-    if rows.store is None:
-        return None
-    family, *names = rows.store
-    result = np.dtype(names[1])
-    if family == "store" and _are_written(dtype, result):
-        return Finish(KEPT, result)
-    if family == "store_average":
-        _, _, quotient = names
-        if _are_written(np.dtype(quotient), result):
-            return Finish(f"divided_in_{quotient}", result)
-    if family == "store_root":
-        _, _, computed, root = names
-        if root in ROOTS and _are_written(np.dtype(computed), result):
-            return Finish(root, result)
-    return None
-
-
-def _are_written(computed: np.dtype, result: np.dtype) -> bool:
-    """Whether vectors of a dtype can be stored as results."""
-    if result == computed:
-        return True
-    if result.char == "e":
-        return computed.char == "f" and has_conversions()
-    if computed.kind != "f":
-        return False
-    return result.itemsize <= (computed.itemsize if result.kind == "f" else 4)
-
-
-def finish_at_once(dtype: np.dtype, view: View, rows: Rows) -> Finish | None:
-    """The same where results then go to rows of `out`."""
-    finish = finish_of(dtype, rows)
-    return finish if finish is not None and dense_lines(view, finish.dtype) else None
-
-
-def are_short(dtype: np.dtype, view: View, rows: Rows) -> bool:
-    """Whether windows of accumulators of a dtype are short ones along long rows of the source, with
-    data in each.
-    """
-    view = _walked(dtype, view)
-    depth, row, column = trimmed_axes(view)
-    if rows.source is None or not (depth.all_hold_data and row.all_hold_data):
-        return False
-    if column == no_windows(column.length) and view.channels.window.length == 1:
-        fill = column.length * dtype.itemsize >= VECTOR_BYTES
-        dense = view.columns.strides[0] == rows.source.itemsize
-        return fill and dense and _are_few_of_pixels(depth, row)
-    if _are_runs(dtype, view, rows):
-        return True
-    if folded_taps(depth, row) > _FEW_TAPS:
-        return False
-    if view.channels.window.length > 1:
-        return _are_pixels(dtype, view, rows, column)
-    return (
-        view.columns.strides[0] % rows.source.itemsize == 0
-        and _step(view, rows) in STEPS.values()
-        and _is_listed(column)
-        and (
-            _is_narrow(dtype, view, rows, column) or column.length >= _fewest_columns(column, dtype)
-        )
-    )
-
-
-def _are_runs(dtype: np.dtype, view: View, rows: Rows) -> bool:
+def _are_runs(short: _Short) -> bool:
     """Whether windows are of some neighbours each, which all hold data, and go to `out` at once."""
-    depth, row, column = trimmed_axes(view)
-    lanes = VECTOR_BYTES // dtype.itemsize
+    column, lanes = short.column, short.lanes
     return (
-        rows.source is not None
-        and view.channels.window.length == folded_taps(depth, row) == column.dilation == 1
-        and dense(view, 0, rows.source)
+        short.finish is not None
+        and short.taps == column.dilation == 1
+        and short.are_dense
         and _SHORTEST_RUN <= column.kernel < _LONGEST_RUN * lanes
         and column.stride * 2 >= column.kernel
         and lanes in _RUN_LANES
         and column.outputs >= lanes
         and column.interior() == range(column.outputs)
-        and not _is_listed(column)
-        and finish_at_once(dtype, view, rows) is not None
+        and not _are_listed(short)
     )
 
 
-def _are_few_of_pixels(depth: Axis, row: Axis) -> bool:
-    """Whether so few taps are combined for windows of one column that each is loaded anew."""
-    taps = folded_taps(depth, row)
+def _are_channels(short: _Short) -> bool:
+    """Whether columns fill a vector, and so few taps are combined for windows of one column that
+    each is loaded anew.
+    """
+    depth, row, taps = short.depth, short.row, short.taps
     few_reads = taps <= _MOST_READS * depth.stride * row.stride
-    return taps <= _FEW_TAPS or (few_reads and max(depth.kernel, row.kernel) <= _FEW_TAPS)
+    few = taps <= _FEW_TAPS or (few_reads and max(depth.kernel, row.kernel) <= _FEW_TAPS)
+    return few and short.are_dense and short.column.length >= short.lanes
 
 
-def _walked(dtype: np.dtype, view: View) -> View:
-    """The view with channels as columns, where they fill vectors."""
-    fill = view.channels.window.length * dtype.itemsize >= VECTOR_BYTES
-    return channels_as_columns(view) if fill and view.depth.window == no_windows(1) else view
-
-
-def _are_pixels(dtype: np.dtype, view: View, rows: Rows, column: Axis) -> bool:
+def _are_pixels(short: _Short) -> bool:
     """Whether windows are of pixels that lie side by side, some vectors of these in a row, and go
     to `out` at once.
     """
-    channels = view.channels.window.length
     return (
-        rows.source is not None
-        and not rows.swapped
-        and dense(view, 0, rows.source)
-        and channels in CHANNELS
-        and _shape(column) == PIXEL_WINDOW
-        and column.length * channels * dtype.itemsize >= _PIXEL_VECTORS * VECTOR_BYTES
-        and finish_at_once(dtype, view, rows) is not None
+        short.finish is not None
+        and short.taps <= _FEW_TAPS
+        and not short.rows.swapped
+        and short.are_dense
+        and short.channels in CHANNELS
+        and short.shape == PIXEL_WINDOW
+        and short.column.length * short.channels >= _PIXEL_VECTORS * short.lanes
     )
 
 
-def _is_listed(column: Axis) -> bool:
+def _are_along_rows(short: _Short) -> bool:
+    """Whether there are loops for windows of single columns, and rows are as long as these need."""
+    assert short.rows.source is not None
+    return (
+        short.taps <= _FEW_TAPS
+        and short.view.columns.strides[0] % short.rows.source.itemsize == 0
+        and short.step in STEPS.values()
+        and _are_listed(short)
+        and (_is_narrow(short) or short.column.length >= _fewest_columns(short))
+    )
+
+
+def _are_listed(short: _Short) -> bool:
     """Whether there are loops for windows of a shape."""
-    return any(_shape(column) in shapes for shapes in SHORT.values())
+    return any(short.shape in shapes for shapes in SHORT.values())
 
 
-def _shape(column: Axis) -> tuple[int, int, int]:
-    """Taps, stride and dilation of windows."""
-    return column.kernel, column.stride, column.dilation
-
-
-def _step(view: View, rows: Rows) -> int:
-    """How many elements lie from a column of the source to the next."""
-    assert rows.source is not None
-    return view.columns.strides[0] // rows.source.itemsize
-
-
-def _is_narrow(dtype: np.dtype, view: View, rows: Rows, column: Axis) -> bool:
+def _is_narrow(short: _Short) -> bool:
     """Whether all windows along a row lie in few vectors, fill a good part of one, and go to `out`
     at once: 0.35 to 0.9 of the time of planes as channels. With less in a vector it is 1.1 to 1.5.
     """
+    column, lanes = short.column, short.lanes
     reach = (column.outputs - 1) * column.stride + column.reach
-    lanes = VECTOR_BYTES // dtype.itemsize
     few = min(lanes // 2, _LEAST_LANES) < reach <= max(ROW_VECTORS) * lanes
-    return few and finish_at_once(dtype, view, rows) is not None
+    return few and short.finish is not None
 
 
-def _fewest_columns(column: Axis, dtype: np.dtype) -> int:
+def _fewest_columns(short: _Short) -> int:
     """How long rows of several vectors have to be: below, lines of many rows, or planes as
     channels, take 0.8 to 0.9 of the time, above, 1.1 to 3 times as long.
     """
-    lanes = VECTOR_BYTES // dtype.itemsize
-    if column.kernel == column.stride and dtype.itemsize < 4:
-        return 3 * lanes
-    return min(lanes + 1, 32)
+    if short.column.kernel == short.column.stride and short.dtype.itemsize < 4:
+        return 3 * short.lanes
+    return min(short.lanes + 1, 32)

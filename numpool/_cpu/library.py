@@ -109,7 +109,7 @@ def _short(
     form: str | None = None,
 ) -> Callable:
     """Short windows of the accumulators that a family of lines has; names are those of
-    `_short_plans.short_kernel`.
+    `_short_kernels.along_rows`.
     """
     pooling = _in_registers(finish, result, lines, dtype, source, form)
     pooling = pooling._replace(step=short_rows.STEPS[columns], swapped=order == "swapped")
@@ -271,7 +271,7 @@ def _compile(key: tuple) -> CFunc:
 def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
     """The kernels of calls on arrays of the given types without further options, in any layout."""
     from numpool import _rules
-    from numpool._short_plans import dense_kernel, finish_of, short_kernel
+    from numpool._short_kernels import along_rows, finish_of, kept, side_by_side
     from numpool._windows import windows_of
 
     windows = windows_of((2,), 1, 2, None, 0, 1, False, None)
@@ -283,11 +283,11 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
-                finish = finish_of(rule.computed, rule.rows)
+                finish = finish_of(rule.computed, rule.rows) or kept(rule.computed)
                 for family in ("short_channels", "short_runs"):
-                    kernels[dense_kernel(family, rule.computed, rule.rows, finish)] = None
+                    kernels[side_by_side(family, rule.rows, finish)] = None
                 for kind in itertools.product(short_loops.SHORT, short_rows.STEPS.values()):
-                    kernels[short_kernel(rule.computed, rule.rows, finish, *kind)] = None
+                    kernels[along_rows(rule.rows, finish, *kind)] = None
     return list(kernels)
 
 

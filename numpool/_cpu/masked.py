@@ -2,7 +2,7 @@
 
 from llvmlite import ir
 
-from numpool._cpu.vector_loops import call_named, splat, suffix_of
+from numpool._cpu.vector_loops import call_named, number, splat, suffix_of
 
 
 def lanes_within(builder, first, last, lanes):
@@ -23,14 +23,17 @@ def lanes_within(builder, first, last, lanes):
     )
 
 
-def load(builder, kind, pointer, align, mask):
-    """The lanes of a mask, of a vector at a pointer."""
+def load(builder, kind, pointer, align, mask=None):
+    """The vector at a pointer: of some lanes, if there is a mask."""
+    if mask is None:
+        return builder.load(pointer, align=align)
     others = ir.Constant(kind, ir.Undefined)
     return _call(builder, "load", kind, kind, pointer, _narrow(align), mask, others)
 
 
-def store(builder, values, pointer, align, mask):
-    """Store the lanes of a mask."""
+def store_first(builder, values, pointer, align, count):
+    """Store so many lanes, the first ones."""
+    mask = lanes_within(builder, number(0), count, values.type.count)
     returned = ir.VoidType()
     _call(builder, "store", values.type, returned, values, pointer, _narrow(align), mask)
 

@@ -31,6 +31,7 @@ from numpool._cpu.vector_loops import (
     call_named,
     number,
     pointer,
+    smaller,
     splat,
     suffix_of,
     vector_of,
@@ -75,32 +76,13 @@ class _Numbers(NamedTuple):
 
 
 # Vectors of inputs that are worked on together, and of those with one window along the columns.
-_TOGETHER = (2, 4)
+_TOGETHER, _TOGETHER_BY_ONE = 2, 4
 # Numbers of windows along the columns for which loops are unrolled.
 UNROLLED = (1, 3, 5)
 
 _KIND = types.UniTuple(types.int64, len(_Numbers._fields))
 # The numbers above. Returns how many windows are matched.
 SIGNATURE = types.int64(*_KIND)
-
-
-def _load(builder, kind, dtype, start, place, within):
-    """A vector of a line from a place on, of some lanes if these are given."""
-    where = pointer(builder, start, place, dtype, kind.count)
-    if within is None:
-        return builder.load(where, align=itemsize_of(dtype))
-    return masked.load(builder, kind, where, itemsize_of(dtype), within)
-
-
-def _store(builder, dtype, values, start, place, left):
-    """Store a vector to a line from a place on, as far as there is room left if that is given."""
-    lanes = values.type.count
-    where = pointer(builder, start, place, dtype, lanes)
-    if left is None:
-        builder.store(values, where, align=itemsize_of(dtype))
-    else:
-        within = lanes_within(builder, number(0), left, lanes)
-        masked.store(builder, values, where, itemsize_of(dtype), within)
 
 
 @contextlib.contextmanager
@@ -131,7 +113,7 @@ def make_match(indices, gradient, taps):
     lanes = VECTOR_BYTES // itemsize_of(computed)
     sums, names = vector_of(computed, lanes), vector_of(stored, lanes)
     wide, counts = (ir.VectorType(ir.IntType(bits), lanes) for bits in (64, 32))
-    together = _TOGETHER[taps == 1]
+    together = _TOGETHER_BY_ONE if taps == 1 else _TOGETHER
     are_positions = stored.signed
 
     def write_rows(builder, n):
@@ -141,8 +123,10 @@ def make_match(indices, gradient, taps):
         def sum_of(*values):
             return functools.reduce(builder.add, values)
 
-        def smaller(a, b):
-            return builder.select(builder.icmp_signed("<", a, b), a, b)
+        def load(dtype, start, column, within):
+            """The lanes `within` of a vector of a row, or all, from a column on."""
+            at = pointer(builder, start, column, dtype, lanes)
+            return masked.load(builder, vector_of(dtype, lanes), at, itemsize_of(dtype), within)
 
         def moved(start, *steps):
             return sum_of(start, *(builder.mul(*step) for step in steps))
@@ -178,15 +162,16 @@ def make_match(indices, gradient, taps):
                 """Add the gradients of windows from a column on that name the inputs `wanted`."""
                 within = None
                 if not are_whole:
-                    last = smaller(builder.sub(n.windows, column), builder.sub(n.columns, place))
+                    ends = builder.sub(n.windows, column), builder.sub(n.columns, place)
+                    last = smaller(builder, *ends)
                     within = lanes_within(builder, builder.neg(column), last, lanes)
                 gradients, indices = starts
-                found = _load(builder, names, stored, indices, column, within)
+                found = load(stored, indices, column, within)
                 right = builder.icmp_signed("==", found, wanted)
                 if within is not None:
                     right = builder.and_(right, within)
                 kept = builder.load(total)
-                more = _load(builder, sums, computed, gradients, column, within)
+                more = load(computed, gradients, column, within)
                 builder.store(builder.select(right, builder.fadd(kept, more), kept), total)
                 kept = builder.load(matched)
                 more = builder.add(kept, ir.Constant(counts, [1] * lanes))
@@ -221,8 +206,13 @@ def make_match(indices, gradient, taps):
             with builder.if_then(builder.icmp_signed("!=", n.result, number(0))):
                 to = moved(n.result, (row, n.result_pitch))
                 for place, total in zip(places, totals, strict=False):
-                    left = None if are_whole else builder.sub(n.columns, place)
-                    _store(builder, computed, builder.load(total), to, place, left)
+                    at = pointer(builder, to, place, computed, lanes)
+                    values, align = builder.load(total), itemsize_of(computed)
+                    if are_whole:
+                        builder.store(values, at, align=align)
+                    else:
+                        left = builder.sub(n.columns, place)
+                        masked.store_first(builder, values, at, align, left)
 
         def one_row(row):
             at = cgutils.alloca_once(builder, ir.IntType(64))

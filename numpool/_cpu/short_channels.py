@@ -9,7 +9,7 @@ from numba.core import cgutils
 
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.short_loops import intrinsic_of, kernel_of
-from numpool._cpu.vector_loops import number
+from numpool._cpu.vector_loops import number, smaller
 
 # Vectors of channels that are worked on together.
 _TOGETHER = 4
@@ -47,7 +47,7 @@ def make_short_channels(pooling):
                 windows(place, _TOGETHER)
             with cgutils.for_range_slice(builder, whole, numbers.columns, size) as (place, _):
                 # The last vector reaches back over channels of the one before.
-                windows(smaller(place, last), 1)
+                windows(smaller(builder, place, last), 1)
 
         def sharing(place, together):
             """Windows one after the other, each of which keeps what the next ones share: of those
@@ -66,7 +66,7 @@ def make_short_channels(pooling):
             def column(row, tap):
                 return folded(row, tap).whole(place, together)
 
-            phases = smaller(numbers.row_dilation, numbers.count)
+            phases = smaller(builder, numbers.row_dilation, numbers.count)
             with cgutils.for_range_slice(builder, number(0), phases, number(1)) as (phase, _):
                 keep([column(phase, tap) for tap in range(_SHARED_TAPS - 1)])
                 following = phase, numbers.count, numbers.row_dilation
@@ -75,9 +75,6 @@ def make_short_channels(pooling):
                     columns.append(column(row, _SHARED_TAPS - 1))
                     store(row, place, pooling.of_each(builder, columns))
                     keep(columns[1:])
-
-        def smaller(a, b):
-            return builder.select(builder.icmp_signed("<", a, b), a, b)
 
         size = builder.mul(numbers.columns, number(itemsize_of(pooling.dtype)))
         share = builder.icmp_signed("==", numbers.rows, number(_SHARED_TAPS))

@@ -157,11 +157,10 @@ class Pooling(NamedTuple):
             start = i * self.lanes
             place = builder.add(address, number(start * itemsize))
             place = builder.inttoptr(place, kind.as_pointer())
-            if lanes is None:
-                vectors.append(builder.load(place, align=itemsize))
-                continue
-            begin, end = (builder.sub(n, number(start)) for n in (first, last))
-            mask = lanes_within(builder, begin, end, self.lanes)
+            mask = None
+            if lanes is not None:
+                begin, end = (builder.sub(n, number(start)) for n in (first, last))
+                mask = lanes_within(builder, begin, end, self.lanes)
             vectors.append(masked.load(builder, kind, place, itemsize, mask))
         return every(builder, vectors, 0, backwards=self.step < 0)
 
@@ -182,8 +181,7 @@ class Pooling(NamedTuple):
     def store_first(self, builder, values, address, place, count):
         """Some results of a row, from a place on: less than a vector."""
         to = pointer(builder, address, place, self.result, self.lanes)
-        mask = lanes_within(builder, number(0), count, self.lanes)
-        masked.store(builder, values, to, itemsize_of(self.result), mask)
+        masked.store_first(builder, values, to, itemsize_of(self.result), count)
 
 
 def _native(builder, values, kind):

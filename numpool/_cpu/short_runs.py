@@ -8,7 +8,7 @@ from numba.core import cgutils
 
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.short_loops import intrinsic_of, kernel_of
-from numpool._cpu.vector_loops import evens_and_odds, number
+from numpool._cpu.vector_loops import evens_and_odds, number, smaller
 
 
 def make_short_runs(pooling):
@@ -30,19 +30,12 @@ def make_short_runs(pooling):
                 builder.store(pooling.of_all(builder, both), place)
 
         with cgutils.for_range(builder, numbers.count) as row:
-            start, to = (
-                builder.add(address, builder.mul(row.index, pitch))
-                for address, pitch in (
-                    (numbers.source, numbers.source_pitch),
-                    (numbers.result, numbers.pitch),
-                )
-            )
+            start, to = numbers.row(builder, row.index)
             start = builder.sub(start, builder.mul(numbers.before, number(itemsize)))
             size = number(lanes)
             with cgutils.for_range_slice(builder, number(0), numbers.columns, size) as (place, _):
                 # The last windows reach back over some before them.
-                last = builder.sub(numbers.columns, size)
-                place = builder.select(builder.icmp_signed("<", place, last), place, last)
+                place = smaller(builder, place, builder.sub(numbers.columns, size))
                 first = builder.add(start, builder.mul(place, step))
                 for total in kept:
                     builder.store(pooling.nothing, total)

@@ -58,6 +58,11 @@ def number(value):
     return ir.Constant(_WORD, value)
 
 
+def smaller(builder, a, b):
+    """The smaller of two integers."""
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
 def pointer(builder, address, place, dtype, lanes):
     """Where so many elements of a line lie, from a place on."""
     start = builder.add(address, builder.mul(place, number(itemsize_of(dtype))))
