@@ -18,13 +18,14 @@ import numpy as np
 from numpool import _rules
 from numpool._cpu import launch
 from numpool._cuda.libraries import on_device
+from numpool._cut import TASKS
 from numpool._match_plans import match_plan
 from numpool._passes import in_two_passes
 from numpool._pieces import in_pieces
 from numpool._planes import PAIRED, PAIRED_PLAIN, PAIRED_POWERS, planned
 from numpool._plans import Divisor, FirstPass, Plan, Rows, index_codes, offsets_of, walk_plan
 from numpool._scatter_plans import Operands, scatter_plan
-from numpool._short_plans import are_short, short_plan
+from numpool._short_plans import are_short, short_adjoint_plan, short_plan
 from numpool._tap_plans import are_columns, are_runs, taps_plan
 from numpool._views import (
     FLOATS,
@@ -411,17 +412,22 @@ def _gather_plan(
     rows: Rows,
     divisor: Divisor,
     numbers: dict[str, float],
+    short: Callable[[View, int], Plan | None] = lambda view, tasks: None,
 ) -> Plan:
+    """`short`: the plan for short windows, None if windows are others."""
     result = operands[2]
     assert result is not None
     itemsize = result.itemsize
 
     def make(view: View, tasks: int) -> Plan:
+        quick = short(view, tasks)
+        if quick is not None:
+            return quick
         return walk_plan(computed, view, rows, divisor, numbers, backward=True, tasks=tasks)
 
     def as_they_are(view: View) -> bool:
         # Whole planes take 0.3 to 0.6 of the time so.
-        return are_runs(view, itemsize, 1)
+        return are_runs(view, itemsize, 1) or short(view, TASKS) is not None
 
     return planned(
         windows, shape, operands, lead=2, keep_axes=False, paired=PAIRED, runs=False,
@@ -455,7 +461,16 @@ def _average_gradient_plan(
         ("store", computed.name, x.dtype.name),
         ("sum", computed.name),
     )
-    return _gather_plan(windows, x.shape, (gradient, None, out, None), computed, rows, divisor, {})
+    operands = (gradient, None, out, None)
+    common = divisor.of_all(windows)
+    sums = _rules.divided_sums(gradient.dtype, computed, x.dtype)
+    if common is None or sums is None:
+        return _gather_plan(windows, x.shape, operands, computed, rows, divisor, {})
+
+    def short(view: View, tasks: int) -> Plan | None:
+        return short_adjoint_plan(computed, view, sums, common, tasks)
+
+    return _gather_plan(windows, x.shape, operands, computed, rows, divisor, {}, short)
 
 
 def lp_pool_backward(

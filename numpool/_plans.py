@@ -72,6 +72,14 @@ class Divisor(NamedTuple):
     count_include_pad: bool = True
     override: float | None = None
 
+    def of_all(self, windows: Windows) -> float | None:
+        """The one number that all windows are divided by, None if they are by several."""
+        if self.override is not None:
+            return self.override
+        counted = [w.padded() if self.count_include_pad else w for w in windows.windows]
+        whole = all(w.interior() == range(w.outputs) for w in counted)
+        return float(windows.taps) if whole else None
+
 
 class Rows(NamedTuple):
     """The row functions and the line kernel of a plan, by name and arguments.

@@ -193,6 +193,20 @@ def _avg(
     return Forward(computed, result, None, rows, by, {})
 
 
+def divided_sums(gradient: np.dtype, computed: np.dtype, result: np.dtype) -> Rows | None:
+    """The rows of an average's backward pass where sums of gradients are divided in registers; None
+    where they cannot be.
+    """
+    native = gradient.newbyteorder("=")
+    store = ("store_divided", native.name, result.name, computed.name)
+    lines: tuple = ("sum", computed.name)
+    if native != computed:
+        if not _are_converted(native):
+            return None
+        lines = ("sum_of", computed.name, native.name)
+    return Rows(None, store, lines, native, swapped=not gradient.isnative)
+
+
 def power_form(exponent: Fraction, *dtypes: np.dtype) -> str:
     """The function of _powers.py that raises to an exponent, in calls of these dtypes."""
     short = all(dtype.char in "ef" for dtype in dtypes)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpool._cpu.halves import has_conversions
-from numpool._cpu.short_rows import KEPT, ROOTS, STEPS
+from numpool._cpu.short_rows import DIVIDED_IF_FINITE, KEPT, ROOTS, STEPS
 from numpool._plans import Rows
 
 
@@ -57,6 +57,8 @@ def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
     result = np.dtype(names[1])
     if family == "store" and _are_written(dtype, result):
         return Finish(KEPT, result)
+    if family == "store_divided" and _are_written(dtype, result):
+        return Finish(DIVIDED_IF_FINITE, result)
     if family == "store_average":
         _, _, quotient = names
         if _are_written(np.dtype(quotient), result):

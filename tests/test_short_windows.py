@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import numpool
-from numpool import _calls, _plans, _short_plans
+from numpool import _calls, _short_plans
 from numpool._cpu.short_loops import CHANNELS, SHORT
 from numpool._cpu.vector_loops import VECTOR_BYTES
 
@@ -35,21 +35,6 @@ def values(shape, dtype, seed=0):
         some = rng.random(shape) < 0.02
         x[some] = rng.choice([-np.inf, np.inf, np.nan], some.sum())
     return x
-
-
-@pytest.fixture
-def walks(monkeypatch):
-    """The names of the walks that are planned."""
-    names = []
-    plan = _plans.Builder.plan
-
-    def noted(self, kernel, *rest):
-        names.append(kernel[0])
-        return plan(self, kernel, *rest)
-
-    monkeypatch.setattr(_plans.Builder, "plan", noted)
-    _calls._calls.clear()
-    return names
 
 
 def both_ways(monkeypatch, walks, pool, x, **arguments):

@@ -33,6 +33,7 @@ from numpool._cpu import (
     scatter_each,
     scatter_lines,
     scatter_taps,
+    second_look,
     short_channels,
     short_loops,
     short_rows,
@@ -223,6 +224,10 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "store": (lambda w, d: rows.make_store(_computed(w), d), rows.SIGNATURE),
     "store_average": (
         lambda w, d, q: rows.make_store(_computed(w), d, _computed(q)),
+        rows.SIGNATURE,
+    ),
+    "store_divided": (
+        lambda x, d, w: second_look.make_store_divided(x, d, _computed(w)),
         rows.SIGNATURE,
     ),
     "load_packed": (arg_rows.make_load_packed, rows.SIGNATURE),

@@ -6,14 +6,12 @@ import math
 
 from numba import types
 
+from numpool._cpu import second_look
 from numpool._cpu.memory import (
-    ONE,
     array_at,
-    call,
     fetch_ahead,
     inline,
     read,
-    stack_bytes,
     write,
 )
 from numpool._cpu.plan import PLAN_TYPE
@@ -26,10 +24,7 @@ def make_store_root(dtype, out_dtype, computed, form):
     [low, high] is taken again, scaled by its largest tap.
     """
     raised = getattr(scalar, form)
-    stored = stored_type(dtype)
-    convert = reader(dtype, types.float64)
-    written = writer(out_dtype, computed)
-    itemsize, source_itemsize = computed.bitwidth // 8, stored.bitwidth // 8
+    written, tap = writer(out_dtype, computed), second_look.make_tap(dtype, types.float64)
 
     @inline
     def root_of(total, divisor, inverse, correction):
@@ -43,84 +38,31 @@ def make_store_root(dtype, out_dtype, computed, form):
         return outside | (total > computed(plan.high))
 
     @inline
-    def magnitude(plan, source, d, r, w, taken):
-        address = source + d * plan.source.depth + r * plan.source.row + w * plan.source.column
-        if plan.take:
-            call(plan.take, (address, source_itemsize, ONE, taken))
-            address = taken
-        return abs(convert(read(address, stored)))
-
-    @inline
-    def norm_of_taps(plan, source, depths, rows, columns, taken):
-        first_depth, depth_count = depths
-        first_row, row_count = rows
-        first_column, column_count = columns
+    def norm_of_taps(plan, source, depth_taps, row_taps, column_taps, taken):
         largest = 0.0
-        for d in range(depth_count):
-            for r in range(row_count):
-                for w in range(column_count):
-                    a = magnitude(
-                        plan,
-                        source,
-                        first_depth + d * plan.depth.dilation,
-                        first_row + r * plan.row.dilation,
-                        first_column + w * plan.column.dilation,
-                        taken,
-                    )
+        for d in range(depth_taps):
+            for r in range(row_taps):
+                for w in range(column_taps):
+                    a = abs(tap(plan, source, d, r, w, taken))
                     largest = scalar.larger(largest, a)
         if not 0.0 < largest < math.inf:
-            return largest
+            return written(largest)
         # Compensated, since it runs over the taps one by one.
         total = 0.0
         lost = 0.0
-        for d in range(depth_count):
-            for r in range(row_count):
-                for w in range(column_count):
-                    a = magnitude(
-                        plan,
-                        source,
-                        first_depth + d * plan.depth.dilation,
-                        first_row + r * plan.row.dilation,
-                        first_column + w * plan.column.dilation,
-                        taken,
-                    )
+        for d in range(depth_taps):
+            for r in range(row_taps):
+                for w in range(column_taps):
+                    a = abs(tap(plan, source, d, r, w, taken))
                     term = scalar.ratio_power(a, largest, plan.p, 0.0) - lost
                     larger_total = total + term
                     lost = (larger_total - total) - term
                     total = larger_total
         root = raised(total, plan.inverse, plan.correction)
-        return scalar.scaled_norm(largest, total, root, plan.inverse, plan.correction, plan.scale)
+        norm = scalar.scaled_norm(largest, total, root, plan.inverse, plan.correction, plan.scale)
+        return written(norm)
 
-    def store_root(
-        plan_address, line, pitch, step, source, other, out, extra,
-        depth, row, rows, column, columns, channels, distance,
-    ):  # fmt: skip
-        store(
-            plan_address, line, pitch, step, source, other, out, extra,
-            depth, row, rows, column, columns, channels, distance,
-        )  # fmt: skip
-        plan = array_at(plan_address, 1, PLAN_TYPE)[0]
-        size, taken = columns * channels, stack_bytes(source_itemsize)
-        for r in range(rows):
-            totals = array_at(line + r * pitch * itemsize, size, computed)
-            outside = types.int32(0)
-            for i in range(totals.size):
-                outside = types.int32(outside + types.int32(is_outside(plan, totals[i])))
-            if outside == 0:
-                continue
-            this = row + r * step
-            target = out + depth * plan.out.depth + this * plan.out.row
-            taps = (taps_of(plan.depth, depth), taps_of(plan.row, this))
-            for w in range(columns):
-                column_taps = taps_of(plan.column, column + w)
-                for c in range(channels):
-                    if is_outside(plan, totals[w * channels + c]):
-                        start = source + c * plan.source.channel
-                        norm = norm_of_taps(plan, start, *taps, column_taps, taken)
-                        place = (column + w) * plan.out.column + c * plan.out.channel
-                        write(target + place, written(norm))
-
-    return store_root
+    return second_look.make_store(store, dtype, computed, is_outside, norm_of_taps)
 
 
 def make_load_root_gradient(dtype, y_dtype, form):

@@ -23,7 +23,7 @@ def make_short_channels(pooling):
     """The kernel of windows of one column."""
     lanes = pooling.lanes
 
-    def write(builder, numbers, results_of):
+    def write(builder, pooling, numbers, results_of):
         def folded(row, tap=None):
             """All taps of a row of results, or those of one row of the source."""
             start = builder.add(numbers.source, builder.mul(row, numbers.source_pitch))
@@ -36,7 +36,7 @@ def make_short_channels(pooling):
             to = builder.add(numbers.result, builder.mul(row, numbers.pitch))
             for i, windows in enumerate(vectors):
                 at = builder.add(place, number(i * lanes))
-                pooling.store_whole(builder, results_of(pooling, windows), to, at)
+                pooling.store_whole(builder, results_of(windows), to, at)
 
         def each_block(windows):
             """`windows(place, vectors)` of all channels, so many vectors at a time."""

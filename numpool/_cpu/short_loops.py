@@ -116,25 +116,27 @@ def _window_row(builder, pooling, shape, folded, numbers, store):
 
 
 def intrinsic_of(pooling, write):
-    """An intrinsic `windows(limits, numbers)`, whose code is `write(builder, numbers, results_of)`
-    with the `results_of(pooling, windows)`.
+    """An intrinsic `windows(limits, numbers)`, whose code is `write(builder, pooling, numbers,
+    results_of)`, with the pooling as it is within these limits, and the `results_of(windows)`.
     """
 
     def codegen(context, builder, signature, args):
         limits = cgutils.unpack_tuple(builder, args[0])
         if pooling.limit == types.float32:
             limits = [builder.fptrunc(limit, ir.FloatType()) for limit in limits]
+        limited = pooling._replace(limits=tuple(limits))
         found = cgutils.alloca_once_value(builder, number(0))
 
-        def results_of(pooling, windows):
-            windows, outside = pooling.finished(builder, windows, limits)
+        def results_of(windows):
+            windows, outside = limited.finished(builder, windows)
             if outside is not None:
                 lanes = builder.bitcast(outside, ir.IntType(outside.type.count))
                 lanes = builder.zext(lanes, ir.IntType(64))
                 builder.store(builder.or_(builder.load(found), lanes), found)
             return windows
 
-        write(builder, _Numbers(*cgutils.unpack_tuple(builder, args[1])), results_of)
+        numbers = _Numbers(*cgutils.unpack_tuple(builder, args[1]))
+        write(builder, limited, numbers, results_of)
         return builder.load(found)
 
     @intrinsic
@@ -167,12 +169,12 @@ def _each(builder, numbers, shapes):
 def _make_rows(pooling, shapes):
     """Windows over rows of any length."""
 
-    def write(builder, numbers, results_of):
+    def write(builder, pooling, numbers, results_of):
         def window_rows(shape, depths=None, rows=None):
             with _each_row(builder, pooling, numbers, depths, rows) as (folded, to):
 
                 def store(place, windows):
-                    windows = results_of(pooling, windows)
+                    windows = results_of(windows)
                     pooling.store(builder, windows, to, place, numbers.columns)
 
                 _window_row(builder, pooling, shape, folded, numbers, store)
@@ -198,7 +200,7 @@ def _make_rows(pooling, shapes):
 def _make_planes(pooling, shapes):
     """Windows over many planes, whose rows a vector holds."""
 
-    def write(builder, numbers, results_of):
+    def write(builder, pooling, numbers, results_of):
         kept = cgutils.alloca_once(builder, pooling.accumulators)
         with (
             cgutils.for_range(builder, numbers.planes) as plane,
@@ -214,7 +216,7 @@ def _make_planes(pooling, shapes):
             for shape in _each(builder, numbers, shapes):
                 windows = pooling.of_all(builder, taps_within(builder, vector, *shape))
                 builder.store(windows, kept)
-            results = results_of(pooling, builder.load(kept))
+            results = results_of(builder.load(kept))
             pooling.store_first(builder, results, to, number(0), numbers.columns)
 
     return intrinsic_of(pooling, write)
@@ -231,7 +233,7 @@ def make_short_pixels(pooling, channels):
             pixel, channel = divmod(result, channels)
             yield (pixel * stride + tap) * channels + channel
 
-    def write(builder, numbers, results_of):
+    def write(builder, pooling, numbers, results_of):
         def window_rows(rows):
             with _each_row(builder, pooling, numbers, rows=rows) as (folded, to):
                 size = number(channels * lanes)
@@ -242,7 +244,7 @@ def make_short_pixels(pooling, channels):
                         all_taps = (
                             pick(builder, vectors, list(places(part, tap))) for tap in range(taps)
                         )
-                        windows = results_of(pooling, pooling.of_all(builder, all_taps))
+                        windows = results_of(pooling.of_all(builder, all_taps))
                         place = builder.add(at, number(part * lanes))
                         pooling.store(builder, windows, to, place, numbers.columns)
 

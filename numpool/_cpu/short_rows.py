@@ -34,6 +34,9 @@ STEPS = {"dense": 1, "backwards": -1, "every_second": 2, "every_second_backwards
 KEPT = "kept"
 DIVIDED = {"divided_in_float32": types.float32, "divided_in_float64": types.float64}
 ROOTS = ("itself", "square_root")
+# Or sums are divided that are finite: others may be of finite quotients.
+DIVIDED_IF_FINITE = "divided_if_finite"
+AVERAGES, LIMITED = (*DIVIDED, DIVIDED_IF_FINITE), (*ROOTS, DIVIDED_IF_FINITE)
 
 
 class Pooling(NamedTuple):
@@ -42,8 +45,9 @@ class Pooling(NamedTuple):
 
     Elements of the numba type `source`, if they are of another one, become accumulators by
     `lift(builder, elements)`. Columns lie `step` elements apart, whose bytes may be `swapped`.
-    Windows become results of the numba type `result` by `finish`, one of the names above; roots are
-    taken of sums that are within limits. What is called a vector is as long as some `vectors`.
+    Windows become results of the numba type `result` by `finish`, one of the names above, which has
+    two `limits`: roots are taken of sums that lie between, sums are divided by the first. What is
+    called a vector is as long as some `vectors`.
     """
 
     dtype: Any
@@ -56,6 +60,7 @@ class Pooling(NamedTuple):
     finish: str = KEPT
     result: Any = None
     vectors: int = 1
+    limits: tuple = ()
 
     @property
     def lanes(self):
@@ -87,16 +92,20 @@ class Pooling(NamedTuple):
         """The combinations of the first vectors of some lists, of their second ones, and so on."""
         return [self.of_all(builder, several) for several in zip(*lists, strict=True)]
 
-    def finished(self, builder, windows, limits):
+    def finished(self, builder, windows):
         """The results of windows, and which of these are not within the limits."""
         if self.finish == KEPT:
             return self._written(builder, windows), None
         if self.finish in DIVIDED:
             quotient = DIVIDED[self.finish]
             values = vectors.converted(builder, windows, self.dtype, quotient)
-            values = builder.fdiv(values, splat(builder, limits[0], values.type))
+            values = builder.fdiv(values, splat(builder, self.limits[0], values.type))
             return self._written(builder, values), None
-        first, last = (splat(builder, limit, windows.type) for limit in limits)
+        if self.finish == DIVIDED_IF_FINITE:
+            values = builder.fdiv(windows, splat(builder, self.limits[0], windows.type))
+            nothing = builder.fsub(windows, windows)
+            return self._written(builder, values), builder.fcmp_unordered("uno", nothing, nothing)
+        first, last = (splat(builder, limit, windows.type) for limit in self.limits)
         nothing = ir.Constant(windows.type, None)
         outside = builder.or_(
             builder.and_(

@@ -16,7 +16,7 @@ def make_short_runs(pooling):
     lanes = pooling.lanes
     itemsize = itemsize_of(pooling.elements)
 
-    def write(builder, numbers, results_of):
+    def write(builder, pooling, numbers, results_of):
         kept = [cgutils.alloca_once(builder, pooling.accumulators) for _ in range(lanes)]
         vectors = builder.sdiv(numbers.taps, number(lanes))
         rest = builder.srem(numbers.taps, number(lanes))
@@ -50,7 +50,7 @@ def make_short_runs(pooling):
                     totals = [
                         pooling.of_all(builder, evens_and_odds(builder, *pair)) for pair in pairs
                     ]
-                results = results_of(pooling, totals[0])
+                results = results_of(totals[0])
                 pooling.store_whole(builder, results, to, place)
 
     return kernel_of(intrinsic_of(pooling, write))
