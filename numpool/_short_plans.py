@@ -55,7 +55,7 @@ _PIXEL_VECTORS = 6
 _SHORTEST_RUN, _LONGEST_RUN = 5, 8
 _RUN_LANES = (8, 16)
 # Stores that look at single taps again.
-LOOKING = ("store_root", "store_divided")
+_LOOKING = ("store_root", "store_divided")
 # A task has as many rows at least.
 _BAND_ROWS = 8
 # Results that are stored together, where they are not what is stored.
@@ -229,7 +229,7 @@ def _plan(
     if finish is None:
         assert rows.store is not None and rows.source is not None
         builder.set(store=library.address(*rows.store))
-        if rows.swapped and rows.store[0] in LOOKING:
+        if rows.swapped and rows.store[0] in _LOOKING:
             builder.set(take=take_of(view, rows.source.itemsize, rows.swapped))
     work = work_of(axes, items_of(short.view) * channels * itemsize)
     return builder.plan(("walk_short_windows",), pieces * bands, work)

@@ -222,7 +222,8 @@ def make_windowing(loops, overlap, dtype, run_functions):
             if line[0] == result[0] or (channels == 1 and runs(result, line, taps, stride)):
                 return
             if stride == 2 and taps == 3 and channels == 1:
-                # Evens of one place more are the third taps; the line may end before its odd.
+                # Evens of one place more are the third taps; the line may end before its odd. It
+                # takes 0.65 to 0.8 of the time where short windows are not taken from rows.
                 evens = part(spare, ZERO, outputs)
                 neighbours_and_evens(result, evens, part(line, ZERO, 2 * outputs), code, distance)
                 into(
