@@ -104,12 +104,28 @@ def test_sums_that_are_not_finite(shape, walks):
     np.testing.assert_allclose(
         sorted(largest), np.array([4, 6, 9]) / 9 * np.float32(3e38), rtol=1e-6
     )
+    window = {"kernel_size": 3, "stride": 1, "padding": 1, "axis": axis}
     for special in (np.nan, np.inf):
         gradient = np.ones(shape, np.float32)
         gradient[5, 6] = gradient.reshape(-1)[-1] = special
-        result = numpool.avg_pool_backward(gradient, x, 3, 1, 1, axis=axis)
-        window = {"kernel_size": 3, "stride": 1, "padding": 1, "axis": axis}
-        np.testing.assert_allclose(result, adjoint(gradient, x, 9, window), rtol=1e-6)
+        expected = adjoint(gradient, x, 9, window)
+        for given in layouts(gradient):
+            result = numpool.avg_pool_backward(given, x, **window)
+            np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "window"), WINDOWS)
+@pytest.mark.parametrize("special", [1, 3e38, np.nan])
+def test_results_that_stand_apart(shape, window, special):
+    gradient = np.ones(numpool.output_shape(shape, **window), np.float32)
+    gradient.reshape(-1)[[0, -1]] = special
+    x, wide = np.zeros(shape, np.float32), np.full((*shape[:-1], 2 * shape[-1]), 7, np.float32)
+    for given in layouts(gradient):
+        expected = adjoint(gradient, x, 2.5, window)
+        for out in (wide[..., ::2], wide[..., -2::-2]):
+            numpool.avg_pool_backward(given, x, **window, divisor_override=2.5, out=out)
+            np.testing.assert_allclose(out, expected, rtol=1e-6)
+            assert (wide[..., 1::2] == 7).all()
 
 
 def test_windows_of_several_divisors_are_divided_first(walks):
