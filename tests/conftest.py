@@ -2,12 +2,13 @@
 
 import pytest
 
-from numpool import _calls, _plans
-
 
 @pytest.fixture
 def walks(monkeypatch):
     """The names of the walks that are planned."""
+    # Here, since the formulas are also tested without numba's compiler, which the kernels need.
+    from numpool import _calls, _plans
+
     names = []
     plan = _plans.Builder.plan
 
