@@ -177,10 +177,10 @@ def _avg(
     by = divisor(count_include_pad, divisor_override)
     sums = _exact_sums(x, windows.taps)
     if sums is not None:
-        # An 8-bit quotient of such integers lies 1/512 off a half or is one: float32 tells.
-        quotient = _FLOAT32 if sums.itemsize == 2 and by.override is None else _FLOAT64
-        if result.itemsize > 1 or result.kind == "f":
-            quotient = _FLOAT64
+        # A quotient by d lies 1 / (2 d) off a half or is one: float32 tells if it holds all sums.
+        exact = windows.taps << 8 * x.itemsize < 1 << 24
+        to_integers = by.override is None and result.kind in "iu" and result.itemsize <= 2
+        quotient = _FLOAT32 if exact and to_integers else _FLOAT64
         store = ("store_average", sums.name, result.name, quotient.name)
         lines = ("sum_of", sums.name, x.name)
         rows = Rows(("load", x.name, sums.name), store, lines, x)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpool._cpu.halves import has_conversions
-from numpool._cpu.short_rows import DIVIDED_IF_FINITE, KEPT, ROOTS, STEPS
+from numpool._cpu.short_rows import DIVIDED_IF_FINITE, KEPT, ROOTS, ROUNDED, ROUNDED_TAPS, STEPS
 from numpool._plans import Rows
 
 
@@ -49,8 +49,10 @@ def _order_of(rows: Rows) -> str:
     return "swapped" if rows.swapped else "native"
 
 
-def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
-    """How windows of accumulators of a dtype become results in registers, if they do."""
+def finish_of(dtype: np.dtype, rows: Rows, taps: int) -> Finish | None:
+    """How windows of so many taps, of accumulators of a dtype, become results in registers, if they
+    do.
+    """
     if rows.store is None:
         return None
     family, *names = rows.store
@@ -61,6 +63,10 @@ def finish_of(dtype: np.dtype, rows: Rows) -> Finish | None:
         return Finish(DIVIDED_IF_FINITE, result)
     if family == "store_average":
         _, _, quotient = names
+        # A second pass has sums as its source, and other taps than the divisor.
+        small = result.itemsize == 1 and result == rows.source and dtype.itemsize == 2
+        if small and quotient == "float32" and taps <= ROUNDED_TAPS:
+            return Finish(ROUNDED, result)
         if _are_written(np.dtype(quotient), result):
             return Finish(f"divided_in_{quotient}", result)
     if family == "store_root":

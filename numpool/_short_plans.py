@@ -119,7 +119,8 @@ def _looked_at(dtype: np.dtype, view: View, rows: Rows) -> _Short:
     fill = view.channels.window.length * dtype.itemsize >= VECTOR_BYTES
     if fill and view.depth.window == no_windows(1):
         view = channels_as_columns(view)
-    finish = finish_of(dtype, rows)
+    taps = math.prod(d.window.kernel for d in (view.depth, view.rows, view.columns))
+    finish = finish_of(dtype, rows, taps)
     if finish is not None and not dense_lines(view, finish.dtype):
         finish = None
     return _Short(dtype, view, *trimmed_axes(view), rows, finish)

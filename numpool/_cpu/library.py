@@ -288,7 +288,7 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
             kernels.update((kernel, None) for kernel in rule.rows[:3] if kernel is not None)
             kernels["take", np.dtype(dtype).itemsize] = None
             if rule.rows.source is not None:
-                finish = finish_of(rule.computed, rule.rows) or kept(rule.computed)
+                finish = finish_of(rule.computed, rule.rows, windows.taps) or kept(rule.computed)
                 for family in ("short_channels", "short_runs"):
                     kernels[side_by_side(family, rule.rows, finish)] = None
                 for kind in itertools.product(short_loops.SHORT, short_rows.STEPS.values()):

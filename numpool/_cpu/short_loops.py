@@ -121,10 +121,7 @@ def intrinsic_of(pooling, write):
     """
 
     def codegen(context, builder, signature, args):
-        limits = cgutils.unpack_tuple(builder, args[0])
-        if pooling.limit == types.float32:
-            limits = [builder.fptrunc(limit, ir.FloatType()) for limit in limits]
-        limited = pooling._replace(limits=tuple(limits))
+        limited = pooling.with_limits(builder, *cgutils.unpack_tuple(builder, args[0]))
         found = cgutils.alloca_once_value(builder, number(0))
 
         def results_of(windows):
