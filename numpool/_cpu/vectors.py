@@ -100,12 +100,13 @@ def lifted(builder, value, source, dtype, form):
     raised = magnitude
     for _ in range(_FACTORS[form] - 1):
         raised = builder.fmul(raised, magnitude)
-    # `_operators.lift_lp`
-    nothing = ir.Constant(vector, None)
-    lost = builder.fcmp_ordered("==", raised, nothing)
-    lost = builder.and_(lost, builder.fcmp_unordered("!=", magnitude, nothing))
+    if raised is magnitude or source == types.float16:
+        return raised
+    # `_operators.lift_lp`: what is lost to 0 becomes the smallest number. Float32 holds all powers
+    # of float16. Written so that each line is one instruction, which returns `raised` if it is NaN.
     smallest = ir.Constant(vector, [float(smallest_of(dtype))] * vector.count)
-    return builder.select(lost, smallest, raised)
+    least = builder.select(builder.fcmp_ordered("<", magnitude, smallest), magnitude, smallest)
+    return builder.select(builder.fcmp_ordered(">", least, raised), least, raised)
 
 
 def is_larger(builder, dtype, a, b):
