@@ -61,8 +61,15 @@ class Results(NamedTuple):
             return as_output("out", out, self.shape, self.dtype), None
         if not isinstance(out, (tuple, list)) or len(out) != 2:
             raise TypeError(f"out must be a pair (values, indices), got {type(out).__name__}")
-        values = as_output("out[0]", out[0], self.shape, self.dtype)
-        indices = as_output("out[1]", out[1], self.shape, self.indices)
+        as_output("out[0]", out[0], self.shape, self.dtype)
+        as_output("out[1]", out[1], self.shape, self.indices)
+        return self.known(out)
+
+    def known(self, out: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """The same of an `out` that is like one of before: only where it lies is new."""
+        if self.indices is None:
+            return out, None
+        values, indices = out
         if overlap(values, indices):
             raise ValueError("out[0] and out[1] must not overlap in memory")
         return values, indices
@@ -86,7 +93,9 @@ _PLAIN = frozenset(
     (int, float, bool, str, tuple, type(None), type, *(type(np.dtype(c)) for c in "?bBhHiIlLqQefd"))
 )
 # What a plan depends on of an array. Its data may lie unaligned with the same strides.
-_facts = attrgetter("dtype", "dtype.num", "shape", "strides", "flags.aligned")
+_FACTS = ("dtype", "dtype.num", "shape", "strides", "flags.aligned")
+_facts = attrgetter(*_FACTS)
+_facts_of_output = attrgetter(*_FACTS, "flags.writeable")
 
 
 def _kinds(arguments: tuple) -> list[type]:
@@ -98,12 +107,19 @@ def _kinds(arguments: tuple) -> list[type]:
     return kinds
 
 
-def _key(function: Any, arguments: tuple, *arrays: Any) -> tuple | None:
+def _key(function: Any, arguments: tuple, arrays: tuple, out: Any = None) -> tuple | None:
     """The key of a call, None where one of the arrays is something else."""
     for array in arrays:
         if type(array) is not np.ndarray:
             return None
-    return (function, arguments, *map(_facts, arrays))
+    key = (function, arguments, *map(_facts, arrays))
+    if out is None:
+        return key
+    outputs = out if type(out) is tuple else (out,)
+    for array in outputs:
+        if type(array) is not np.ndarray:
+            return None
+    return (*key, *map(_facts_of_output, outputs))
 
 
 def _kept(key: tuple | None, arguments: tuple) -> Call | None:
@@ -186,6 +202,11 @@ def _empty_like(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.nd
     return np.empty_like(x, dtype, "K", False, shape)
 
 
+def _overlaps(out: np.ndarray | None, arrays: tuple) -> bool:
+    """Whether a result, if it is given, lies in the memory of one of the arrays."""
+    return out is not None and any(overlap(array, out) for array in arrays)
+
+
 def _apart(array: np.ndarray, *results: np.ndarray | None) -> np.ndarray:
     """The array, or a copy of it if a result lies in the same memory."""
     if any(r is not None and overlap(array, r) for r in results):
@@ -214,10 +235,7 @@ def pool(
     operator's rule.
     """
     given = (rank, *arguments, *options)
-    if out is None:
-        key = _key(operator, given, x)
-    else:
-        key = _key(operator, given, x, *(out if type(out) is tuple else (out,)))
+    key = _key(operator, given, (x,), out)
     call = _kept(key, given)
     if call is None:
         if on_device(x):
@@ -240,7 +258,7 @@ def pool(
     elif out is None:
         outputs = call.results.like(x)
     else:
-        outputs = call.results.checked(out)
+        outputs = call.results.known(out)
     if out is not None:
         array = _apart(x, *outputs)
         if array is not x:
@@ -380,9 +398,9 @@ def _gather(
     """
     given = (rank, *arguments, *options)
     sources = (grad_output, x) if y is None else (grad_output, x, y)
-    key = _key(make_plan, given, *(sources if out is None else (*sources, out)))
+    key = _key(make_plan, given, sources, out)
     call = _kept(key, given)
-    if call is None or (out is not None and any(overlap(a, out) for a in sources)):
+    if call is None or _overlaps(out, sources):
         reads_x = y is not None
         gradient, array, windows, result = _backward_arrays(
             grad_output, x, rank, arguments, out, reads_x, swapped=not reads_x
@@ -395,10 +413,8 @@ def _gather(
         plan = make_plan(windows, gradient, y, x, result, *options)
         call = Call(given, plan, Results(x.shape, result.dtype, None))
         _keep(key, call)
-    elif out is None:
-        result, _ = call.results.like(x)
     else:
-        result, _ = call.results.checked(out)
+        result = call.results.like(x)[0] if out is None else out
     if call.plan is not None:
         _run(call.plan, grad_output, y, result, x)
     return result
@@ -536,10 +552,11 @@ def max_pool_backward(
         return _to_arg_max(grad_output, x, rank, arguments, out)
     given = (rank, *arguments)
     arrays = (grad_output, x, indices)
-    key = None if out is not None else _key(max_pool_backward, given, *arrays)
+    key = _key(max_pool_backward, given, arrays, out)
     call = _kept(key, given)
-    if call is not None:
-        return _scatter(call.plan, grad_output, indices, call.results.like(x)[0], check=True)
+    if call is not None and not _overlaps(out, (grad_output, indices)):
+        result = call.results.like(x)[0] if out is None else out
+        return _scatter_checked(call.plan, grad_output, indices, result, is_new=out is None)
     gradient, x, windows, result = _backward_arrays(
         grad_output, x, rank, arguments, out, reads_x=False
     )
@@ -551,12 +568,9 @@ def max_pool_backward(
         if (indices != marker).any():
             raise ValueError("indices must be those of windows without data, as x is empty")
         return result
-    if out is not None:  # nothing is written to it before all indices are known to be right
-        _check_indices(plan, gradient, indices, None)
-        return _scatter(plan, gradient, indices, result)
     if all(map(is_, (gradient, x, indices), arrays)):
         _keep(key, Call(given, plan, Results(x.shape, result.dtype, None)))
-    return _scatter(plan, gradient, indices, result, check=True)
+    return _scatter_checked(plan, gradient, indices, result, is_new=out is None)
 
 
 def _to_arg_max(
@@ -570,10 +584,10 @@ def _to_arg_max(
         return pool("max", x, rank, arguments, (kind, signed), None)[1]
 
     given = (rank, *arguments, signed)
-    key = None if out is not None else _key(_to_arg_max, given, grad_output, x)
+    key = _key(_to_arg_max, given, (grad_output, x), out)
     call = _kept(key, given)
-    if call is not None:
-        result = call.results.like(x)[0]
+    if call is not None and not _overlaps(out, (grad_output, x) if signed else (grad_output,)):
+        result = call.results.like(x)[0] if out is None else out
         indices = indices_of(x, "offset")
         return _scatter(call.plan, grad_output, indices, result, x if signed else None)
     gradient, array, windows, result = _backward_arrays(
@@ -611,15 +625,22 @@ def _scatter(
     indices: np.ndarray,
     out: np.ndarray,
     x: np.ndarray | None = None,
-    check: bool = False,
 ) -> np.ndarray:
-    """Scatter gradients, with the sign of `x` if it is there; `check` user's indices on the way."""
+    """Scatter gradients, with the sign of `x` if it is there."""
     if plan is not None:
-        if check:
-            _check_indices(plan, gradient, indices, out)
-        else:
-            _run(plan, gradient, indices, out, x)
+        _run(plan, gradient, indices, out, x)
     return out
+
+
+def _scatter_checked(
+    plan: Plan | None, gradient: np.ndarray, indices: np.ndarray, out: np.ndarray, is_new: bool
+) -> np.ndarray:
+    """Scatter gradients by the indices a user gave, which are checked on the way; or before, if
+    `out` is not new, as nothing is written to it unless they are right.
+    """
+    assert plan is not None
+    _check_indices(plan, gradient, indices, out if is_new else None)
+    return out if is_new else _scatter(plan, gradient, indices, out)
 
 
 def _check_indices(

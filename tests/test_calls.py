@@ -103,15 +103,21 @@ def read_only(array):
     return array
 
 
-@pytest.mark.parametrize("backward", [False, True])
-def test_every_out_is_checked_after_a_right_one(backward):
-    x, gradient = np.arange(8.0), np.arange(4.0)
+X, GRADIENT, INDICES = np.arange(8.0), np.arange(4.0), np.arange(1, 8, 2)
+WITH_OUT = {
+    "avg": lambda out: numpool.avg_pool1d(X, 2, out=out),
+    "avg backward": lambda out: numpool.avg_pool1d_backward(GRADIENT, X, 2, out=out),
+    "lp backward": lambda out: numpool.lp_pool1d_backward(GRADIENT, X, 2, out=out),
+    "max backward": lambda out: numpool.max_pool1d_backward(GRADIENT, X, 2, out=out),
+    "max backward from indices": lambda out: numpool.max_pool1d_backward(
+        GRADIENT, X, 2, indices=INDICES, out=out
+    ),
+}
 
-    def call(out):
-        if backward:
-            return numpool.avg_pool1d_backward(gradient, x, 2, out=out)
-        return numpool.avg_pool1d(x, 2, out=out)
 
+@pytest.mark.parametrize("name", WITH_OUT)
+def test_every_out_is_checked_after_a_right_one(name):
+    call = WITH_OUT[name]
     expected = call(None)
     shape = expected.shape
     for _ in range(2):
@@ -161,6 +167,39 @@ def test_an_out_that_overlaps_after_one_that_does_not():
     for source, out in overlapping(160, x, x.shape):
         numpool.lp_pool1d_backward(gradient, source, 2, y=y, out=out)
         np.testing.assert_array_equal(out, expected)
+
+
+def test_an_out_that_overlaps_what_a_maximum_is_scattered_by():
+    x, gradient = np.arange(80.0).reshape(10, 8), np.arange(40.0).reshape(10, 4) + 1
+    places = numpool.max_pool1d(x, 2, return_indices=True)[1]
+    expected = numpool.max_pool1d_backward(gradient, x, 2, indices=places)
+    for source, out in overlapping(120, gradient, x.shape):
+        numpool.max_pool1d_backward(source, x, 2, indices=places, out=out)
+        np.testing.assert_array_equal(out, expected)
+    for source, out in overlapping(120, gradient, x.shape):
+        numpool.max_pool1d_backward(source, x, 2, out=out)
+        np.testing.assert_array_equal(out, expected)
+    for source, out in overlapping(160, x, x.shape):
+        numpool.max_pool1d_backward(gradient, source, 2, out=out)
+        np.testing.assert_array_equal(out, expected)
+    expected = numpool.lp_pool1d_backward(gradient, -x, 2, p=np.inf)
+    for source, out in overlapping(160, -x, x.shape):
+        numpool.lp_pool1d_backward(gradient, source, 2, p=np.inf, out=out)
+        np.testing.assert_array_equal(out, expected)
+    expected = numpool.max_pool1d_backward(gradient, x, 2, indices=places)
+    for source, out in overlapping(120, places.view(float), x.shape):
+        numpool.max_pool1d_backward(gradient, x, 2, indices=source.view(np.int64), out=out)
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_wrong_indices_leave_an_out_alone_after_right_ones():
+    out = np.empty(8)
+    numpool.max_pool1d_backward(GRADIENT, X, 2, indices=INDICES, out=out)
+    for wrong in ([1, 3, 5, 3], [0, 2, 4, 8], [-2, 2, 4, 6]):
+        out[:] = 7
+        with pytest.raises(ValueError, match="indices"):
+            numpool.max_pool1d_backward(GRADIENT, X, 2, indices=np.array(wrong), out=out)
+        np.testing.assert_array_equal(out, np.full(8, 7.0))
 
 
 def test_indices_of_another_out_after_a_pair():
