@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from numpool._cpu import masked, vectors
+from numpool._cpu import masked, rounding, vectors
 from numpool._cpu.loops import itemsize_of
 from numpool._cpu.masked import lanes_within
 from numpool._cpu.strided import every
@@ -36,8 +36,8 @@ DIVIDED = {"divided_in_float32": types.float32, "divided_in_float64": types.floa
 ROOTS = ("itself", "square_root")
 # Or sums are divided that are finite: others may be of finite quotients.
 DIVIDED_IF_FINITE = "divided_if_finite"
-# Or sums of up to 64 elements of 8 bits become such again: see `_rounded_averages`.
-ROUNDED, ROUNDED_TAPS = "rounded", 64
+# Or sums of elements of 8 bits become such again.
+ROUNDED = "rounded"
 AVERAGES, LIMITED = (*DIVIDED, DIVIDED_IF_FINITE, ROUNDED), (*ROOTS, DIVIDED_IF_FINITE)
 
 
@@ -97,7 +97,7 @@ class Pooling(NamedTuple):
     def with_limits(self, builder, low, high):
         """This, with limits that are given in float64 as what windows become results by."""
         if self.finish == ROUNDED:
-            return self._replace(limits=_divisor_of_16_bits(builder, low))
+            return self._replace(limits=rounding.divisor_of_sums(builder, low))
         limits = low, high
         if self.limit == types.float32:
             limits = tuple(builder.fptrunc(limit, ir.FloatType()) for limit in limits)
@@ -108,7 +108,9 @@ class Pooling(NamedTuple):
         if self.finish == KEPT:
             return self._written(builder, windows), None
         if self.finish == ROUNDED:
-            return _rounded_averages(builder, windows, self.dtype.signed, *self.limits), None
+            return rounding.rounded_averages(
+                builder, windows, self.dtype.signed, *self.limits
+            ), None
         if self.finish in DIVIDED:
             quotient = DIVIDED[self.finish]
             values = vectors.converted(builder, windows, self.dtype, quotient)
@@ -209,60 +211,6 @@ class Pooling(NamedTuple):
 def _native(builder, values, kind):
     """Integers whose bytes are in the other order as a vector of some kind."""
     return builder.bitcast(call_of_vectors(builder, "llvm.bswap", values), kind)
-
-
-def _divisor_of_16_bits(builder, divisor):
-    """Twice a divisor of up to 64, and how numbers t of up to 256 times that, 2 d, are divided by
-    it: t // (2 d) = (t * multiplier) >> (16 + shift).
-
-    The multiplier is 2**(16 + shift) / (2 d), rounded up; it has 16 bits where 2**shift is less
-    than 2 d, and is exact where 256 * (2 d)**2 is at most 2**(16 + shift) [1]_.
-
-    .. [1] T. Granlund, P. L. Montgomery, "Division by Invariant Integers using Multiplication",
-       PLDI 1994.
-    """
-    twice = builder.mul(builder.fptosi(divisor, ir.IntType(32)), _int32(2))
-    # 2**shift < 2 d <= 2**(shift + 1)
-    zeros = builder.ctlz(builder.sub(twice, _int32(1)), ir.Constant(ir.IntType(1), 0))
-    shift = builder.sub(_int32(31), zeros)
-    power = builder.shl(_int32(1 << 16), shift)
-    multiplier = builder.udiv(builder.add(power, builder.sub(twice, _int32(1))), twice)
-    return tuple(builder.trunc(n, ir.IntType(16)) for n in (twice, multiplier, shift))
-
-
-def _int32(value):
-    return ir.Constant(ir.IntType(32), value)
-
-
-def _rounded_averages(builder, sums, signed, twice, multiplier, shift):
-    """Averages of elements of 8 bits by their sums of 16 bits, rounded to the nearest integer, and
-    halves to the even one: (2 sum + d) // (2 d), or one less where nothing is left over.
-
-    In float32 it takes ... of the time.
-    """
-    kind = sums.type
-    wide = ir.VectorType(ir.IntType(32), kind.count)
-
-    def each(value):
-        return ir.Constant(kind, [value] * kind.count)
-
-    half = builder.lshr(twice, ir.Constant(twice.type, 1))
-    if signed:
-        # Counted from the lowest element of 8 bits on, 128 below 0.
-        half = builder.mul(half, ir.Constant(half.type, 257))
-    numbers = builder.add(builder.shl(sums, each(1)), splat(builder, half, kind))
-    products = builder.mul(
-        builder.zext(numbers, wide), builder.zext(splat(builder, multiplier, kind), wide)
-    )
-    high = builder.trunc(builder.lshr(products, ir.Constant(wide, [16] * kind.count)), kind)
-    rounded = builder.lshr(high, splat(builder, shift, kind))
-    product = builder.mul(rounded, splat(builder, twice, kind))
-    odd = builder.and_(rounded, each(1))
-    is_half = builder.icmp_unsigned("==", product, numbers)
-    rounded = builder.sub(rounded, builder.select(is_half, odd, each(0)))
-    if signed:
-        rounded = builder.sub(rounded, each(128))
-    return builder.trunc(rounded, ir.VectorType(ir.IntType(8), kind.count))
 
 
 def taps_between(builder, phases, following, count, dilation):
