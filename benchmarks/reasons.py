@@ -90,7 +90,6 @@ FAR_FROM_FLOOR: list[tuple[str, str]] = [
         "bound by instructions: nine vectors are read and shuffled for one of results",
     ),
     (r"k(7 s7|56 s56)|14x14|7x7|8x8", _PLANES),
-    (r"L[12] ", _SQUARES),
     (r"L3|L2\.5", _DOUBLE),
     (r"k31|k101|k1024", _WINDOWS),
 ]
