@@ -115,11 +115,12 @@ def _key(function: Any, arguments: tuple, arrays: tuple, out: Any = None) -> tup
     key = (function, arguments, *map(_facts, arrays))
     if out is None:
         return key
+    # An array and a tuple of one are two keys: what is kept of a call has checked no other form.
     outputs = out if type(out) is tuple else (out,)
     for array in outputs:
         if type(array) is not np.ndarray:
             return None
-    return (*key, *map(_facts_of_output, outputs))
+    return (*key, type(out), *map(_facts_of_output, outputs))
 
 
 def _kept(key: tuple | None, arguments: tuple) -> Call | None:

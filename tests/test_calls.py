@@ -129,6 +129,10 @@ def test_every_out_is_checked_after_a_right_one(name):
             (TypeError, np.empty(shape, np.float32)),
             (TypeError, np.empty(shape, ">f8")),
             (TypeError, [0.0] * len(expected)),
+            (TypeError, (np.empty(shape),)),
+            (TypeError, [np.empty(shape)]),
+            (TypeError, (np.empty(shape), np.empty(shape))),
+            (TypeError, ()),
             (ValueError, np.empty((*shape, 1))),
             (ValueError, read_only(np.empty(shape))),
             (ValueError, np.lib.stride_tricks.as_strided(np.empty(1), shape, (0,))),
@@ -211,7 +215,8 @@ def test_indices_of_another_out_after_a_pair():
             np.testing.assert_array_equal(values, x[1::2])
             np.testing.assert_array_equal(indices, [1, 3, 5, 7])
     values = np.empty(4)
-    for wrong in (values, (values, values.view(np.int64)), (values,)):
+    pair = values, np.empty(4, np.int64)
+    for wrong in (values, (values, values.view(np.int64)), (values,), (pair,), (*pair, values), ()):
         with pytest.raises((TypeError, ValueError), match="out"):
             numpool.max_pool1d(x, 2, return_indices=True, out=wrong)
 
