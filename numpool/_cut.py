@@ -25,6 +25,8 @@ _BATCH_BYTES = 32768
 # A tile over whose rows windows slide fits the second-level cache; its rows start at cache lines.
 _TILE_BYTES = 524288
 _TILE_STEP = 16
+# Where windows reach over more, strips may grow to so many bytes.
+_STRIP_BYTES = 1 << 25
 # Lines of fewer elements are worse than one long line that holds all of them.
 _NARROW = 64
 _FLAT = 512
@@ -32,6 +34,9 @@ _FLAT = 512
 # threads busy. Where windows slide over rows, neighbours share as many as a window reaches over.
 _BAND_ROWS = 8
 _BAND_REACHES = 4
+# Strips of lines have new ones for a part of a reach at least, and columns for another: with fewer,
+# windows of 501 x 501 took 20 times as long as such of 301 x 301.
+_STRIP_REACHES, _TILE_REACHES = 4, 2
 TASKS = 64
 # Outputs whose windows share most of their rows (row_windows.py).
 _ROW_GROUP = 8
@@ -61,12 +66,12 @@ class Cut(NamedTuple):
     result_pitch: int
     spread_pitch: int
     laid_size: int
+    strip_size: int
     result_size: int
     slid_size: int
     spare_size: int
     loaded_size: int
     level_size: int
-    core_size: int
     fold_columns: int
 
     @property
@@ -74,7 +79,9 @@ class Cut(NamedTuple):
         """The kernel that does it."""
         if self.fold_columns:
             return "walk_long_windows"
-        return "walk_strips" if self.slide_rows else "walk"
+        if self.slide_rows:
+            return "walk_flat" if self.flat else "walk_strips"
+        return "walk"
 
 
 def parts(size: int, count: int) -> tuple[int, int]:
@@ -116,16 +123,20 @@ def _cut_columns(column: Axis, channels: int, limit: int) -> tuple[bool, int, in
     return slide, -(-outputs // tiles), block
 
 
-def _slides_over_rows(depth_taps: int, row: Axis, width: int, converted: bool, budget: int) -> bool:
+def _slides_over_rows(
+    depth_taps: int, row: Axis, column: Axis, channels: int, converted: bool, most: int
+) -> bool:
     """Whether windows are slid over the rows of a tile, where folding takes each window's rows
-    anew.
+    anew; a strip may have so many elements at most.
     """
     overlap = row.stride < row.reach and row.kernel > 1
-    if not overlap or row.reach * _NARROW > budget:
+    width = column.length * channels
+    narrowest = min(column.reach + max(column.reach // _TILE_REACHES, _NARROW), column.length)
+    strip = (row.reach + row.reach // _STRIP_REACHES) * narrowest * channels
+    if not overlap or strip > most:
         return False
-    # In passes over an output row: folding against laying its new lines, windows along these, and
-    # sliding.
-    slower = depth_taps * row.kernel > 5 + (depth_taps + 1) * row.stride
+    # In passes over an output row: folding against laying its new lines, and sliding.
+    slower = depth_taps * row.kernel > 5 + depth_taps * row.stride
     return converted or width < _NARROW or slower
 
 
@@ -141,7 +152,7 @@ class _Strips(NamedTuple):
 
 
 def _cut_strips(row: Axis, band_rows: int, most_lines: int) -> _Strips:
-    """Strips of at most so many lines, if possible."""
+    """Strips of at most so many lines, or of a good part more than windows reach over."""
     group = 1
     while 2 * group * row.stride <= min(_ROW_GROUP, row.kernel):
         group *= 2
@@ -151,8 +162,10 @@ def _cut_strips(row: Axis, band_rows: int, most_lines: int) -> _Strips:
     if sums <= 1:
         sums, rest = 1, 0
     together = group * row.dilation
-    rows = max((most_lines - row.reach) // row.stride + 1, 1)
-    rows = min(rows // together * together or rows, band_rows)
+    rows = max(
+        (most_lines - row.reach) // row.stride + 1, row.reach // _STRIP_REACHES // row.stride
+    )
+    rows = min(max(rows // together, 1) * together, band_rows)
     return _Strips(rows, group, step, sums, core if sums == 1 else step, rest)
 
 
@@ -214,12 +227,15 @@ def cut_walk(
     budget = _TILE_BYTES // itemsize
     spread = slide and column.phases.period > 1
     slide_rows = slide and column.phases.period == row.phases.period == 1
-    width = column.length * channels
-    slide_rows = slide_rows and _slides_over_rows(most_taps(depth), row, width, converted, budget)
+    most = _STRIP_BYTES // itemsize
+    slide_rows = slide_rows and _slides_over_rows(
+        most_taps(depth), row, column, block, converted, most
+    )
     if slide_rows:
         # A strip of lines stays in the cache, a good part of it not shared with its neighbours.
         lines = row.reach + row.reach // 2 + _BAND_ROWS * row.stride
-        tile = min(tile, max(budget // (lines * block), column.reach // column.stride, 1))
+        widest = (budget // (lines * block) - column.reach) // column.stride + 1
+        tile = min(tile, max(widest, column.reach // _TILE_REACHES // column.stride, 1))
     tiles = -(-column.outputs // tile)
     tile = -(-column.outputs // tiles)
     blocks = -(-channels // block)
@@ -249,21 +265,25 @@ def cut_walk(
     band_rows = -(-row.outputs // bands)
     strips, lines = _Strips(*[0] * 6), band_rows
     if slide_rows:
-        strips = _cut_strips(row, band_rows, budget // result_pitch)
+        strips = _cut_strips(row, band_rows, budget // (result_pitch if flat else pitch))
         lines = (strips.strip_rows - 1) * row.stride + row.reach
         if flat:
             band_rows = strips.strip_rows
-    batch_rows = lines
-    if not (flat and slide_rows):
-        batch_rows = max(1, min(lines, _BATCH_BYTES // (max(pitch, spread_pitch) * itemsize)))
+    if flat and slide_rows:
+        batch_rows = lines
+    elif slide_rows:
+        batch_rows = strips.row_group
+    else:
+        most = _BATCH_BYTES // (max(pitch, spread_pitch) * itemsize)
+        batch_rows = max(1, min(lines, most))
 
     # Sizes of buffers, in accumulators.
-    fold_columns = 0
+    fold_columns = strip = 0
     margin = _margin(column, reach) * block
-    results = _lines(batch_rows if flat or not slide_rows else lines, result_pitch, windows * block)
+    results = _lines(batch_rows, result_pitch, windows * block)
     # Of the windows with the most taps, and of those with one less.
     results *= min(column.phases.per_period, 2)
-    slid, core_size = _lines(batch_rows, spread_pitch, spread * tile * block), 0
+    slid = _lines(batch_rows, spread_pitch, spread * tile * block)
     if not slide:
         fold_columns = max(LINE_BYTES // itemsize // (column.dilation * block), 1)
         pitch = ((fold_columns - 1) * column.dilation + 1) * block
@@ -273,12 +293,12 @@ def cut_walk(
     if flat and slide_rows:
         slid = batch_rows * result_pitch
     elif slide_rows:
+        strip = lines * pitch + margin
         cores = -(-strips.strip_rows // (strips.row_group * row.dilation))
-        core_size = cores * tile * block
-        slid = core_size + strips.row_group * tile * block
         sums = cores + strips.core_sums - 1
-        lines = sums + cores + max(2 * sums, strips.core_rows + 1)
-        spare = max(spare, max(lines, strips.row_group) * tile * block)
+        slid = (sums + cores) * pitch
+        spare_lines = cores + max(2 * sums, strips.core_rows + 1)
+        spare = max(spare, max(spare_lines, strips.row_group) * pitch)
     loaded_rows = _LEAF_TAPS
     taps = most_taps(depth), most_taps(row)
     if slide and loaded and row.dilation == 1 and row.stride <= taps[1] and taps != (1, 1):
@@ -300,11 +320,11 @@ def cut_walk(
         result_pitch=result_pitch,
         spread_pitch=spread_pitch,
         laid_size=_rounded(batch_rows * pitch + margin),
+        strip_size=_rounded(strip),
         result_size=_rounded(results),
         slid_size=_rounded(slid),
         spare_size=_rounded(spare),
         loaded_size=_rounded(loaded_rows * pitch),
         level_size=_rounded((leaves.bit_length() + 1) * pitch) if leaves > 1 else 0,
-        core_size=core_size,
         fold_columns=fold_columns,
     )

@@ -399,7 +399,18 @@ def walk_plan(
         exact = exact and pitch == cut.tile_columns * channels
         out_lines = out_lines and exact and not cut.slide_rows
     lift_runs = converted and _are_lifted_runs(column, channels, rows)
-    source_lines = (
+    source_strips = (
+        cut.slide_rows
+        and not cut.flat
+        and not loaded
+        and not converted
+        and codes is None
+        and depth.kernel == 1
+        and depth.interior() == range(depth.outputs)
+        and view.rows.strides[0] >= 0
+        and view.rows.strides[0] % dtype.itemsize == 0
+    )
+    source_lines = source_strips or (
         not loaded
         and rows.source is not None
         and (lift_runs or not converted)
@@ -413,7 +424,7 @@ def walk_plan(
         and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * rows.source.itemsize)
     )
     laid_lines = column == no_windows(column.length) and not (
-        cut.slide_rows or cut.fold_columns or source_lines
+        (cut.flat and cut.slide_rows) or cut.fold_columns or (source_lines and not source_strips)
     )
     for name, axis in zip(AXES, (depth, row, column), strict=True):
         builder.axis(name, axis)

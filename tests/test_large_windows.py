@@ -21,6 +21,18 @@ WINDOWS = [
     ((70, 40, 50), (31, 3, 2), (1, 1, 1), (15, 0, 1), (1, 1, 1)),
     ((3, 50, 60, 70), (12, 9, 10), (1, 1, 1), (0, 4, 5), (1, 1, 1)),
     ((2, 2, 60, 50, 64), (20, 5, 4), (2, 2, 1), (3, 1, 0), (2, 1, 1)),
+    # Wide, in several strips: of groups of 4 and 8 outputs, of one sum and of many, some with a
+    # rest; read as they lie in the source, but where they reach beyond it.
+    ((400, 1200), (7, 7), (1, 1), (1, 3), (1, 1)),
+    ((700, 900), (15, 1), (1, 1), (7, 0), (1, 1)),
+    ((1100, 800), (31, 6), (1, 1), (15, 2), (1, 1)),
+    ((1700, 700), (101, 5), (1, 1), (50, 2), (1, 1)),
+    ((900, 800), (29, 3), (1, 2), (40, 1), (3, 1)),
+    ((600, 1500), (10, 40), (2, 3), (0, 10), (1, 2)),
+    ((40, 1100, 9), (6, 30, 1), (1, 1, 1), (3, 10, 0), (1, 1, 1)),
+    # So large that a strip of all its rows would be too large for the cache.
+    ((1000, 950), (501, 450), (1, 1), (200, 60), (1, 1)),
+    ((5200, 70), (4001, 3), (1, 1), (500, 1), (1, 1)),
 ]
 LAYOUTS = {
     "C": lambda x: x,
@@ -68,9 +80,19 @@ def test_large_windows(shape, window, layout):
     np.testing.assert_array_equal(max_pool(x, **arguments), largest)
     values, indices = max_pool(x, **arguments, return_indices=True)
     np.testing.assert_array_equal(values, largest)
+    pairs = max_pool(x.astype(np.float64), **arguments, return_indices=True)
+    np.testing.assert_array_equal(pairs[0], largest)
+    np.testing.assert_array_equal(pairs[1], indices)
     batch = x.shape[: x.ndim - len(window[0])]
     taken = np.take_along_axis(x.reshape(*batch, -1), indices.reshape(*batch, -1), axis=-1)
     np.testing.assert_array_equal(taken.reshape(values.shape), values)
+
+
+@pytest.mark.parametrize("taps", [101, 301, 501, 1001, 1401])
+def test_strips_have_many_new_rows(taps):
+    max_pool(np.zeros((3000, 1500), np.float32), taps, 1)
+    (call,) = (c for c in _calls._calls.values() if c.arguments[1:3] == (taps, 1))
+    assert call.plan.record["strip_rows"] >= taps // 5
 
 
 def test_an_intermediate_is_as_large_as_a_volume():

@@ -3,9 +3,9 @@ there, and windows are taken along these.
 """
 
 from numpool._cpu.lines import LIFT_RUNS, WINDOW
-from numpool._cpu.memory import CHECKED, ONE, ZERO, array_at, call, function, keep
+from numpool._cpu.memory import CHECKED, ONE, ZERO, array_at, call, function, inline, keep
 from numpool._cpu.plan import PLAN_TYPE
-from numpool._cpu.taps import taps_of
+from numpool._cpu.taps import output_of, taps_of
 from numpool._cpu.tiles import (
     LEAF,
     fill,
@@ -95,6 +95,14 @@ def window_rows(plan, buffers, tile, line, line_pitch, rows, result, result_pitc
         reach * tile.channels, tile.channels, taps, plan.column.stride,
         plan.column.dilation, plan.column.code, buffers.spare, plan.spare_size,
         buffers.distance))  # fmt: skip
+
+
+@inline
+def out_row(plan, tile, row):
+    """The address of a tile's part of a row of `out`, where a place along depth is one output."""
+    depth = output_of(plan.depth, tile.depth)
+    start = tile.out + depth * plan.out.depth + row * plan.out.row
+    return start + tile.column * plan.out.column
 
 
 @function

@@ -169,6 +169,7 @@ def _packing(source: str, magnitude: bool = False) -> Callable:
 # and options.
 _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "walk": (lambda: walk.walk, WALK_SIGNATURE),
+    "walk_flat": (lambda: strips.walk_flat, WALK_SIGNATURE),
     "walk_strips": (lambda: strips.walk_strips, WALK_SIGNATURE),
     "walk_short_windows": (lambda: short_windows.walk_short_windows, WALK_SIGNATURE),
     "walk_long_windows": (lambda: long_windows.walk_long_windows, WALK_SIGNATURE),

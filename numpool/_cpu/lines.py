@@ -10,11 +10,12 @@ from numba import types
 
 from numpool._cpu.line_loops import make_lifts, make_loops, shifted
 from numpool._cpu.loops import itemsize_of, packed_lifts, pair_loops, value_moves
-from numpool._cpu.memory import fetch_ahead, function
+from numpool._cpu.memory import fetch_ahead, function, inline
+from numpool._cpu.row_groups import GROUPS, make_group
 from numpool._cpu.windowing import make_runs, make_windowing
 
 # Of NumPy's type, since numba would compile a caller anew for each literal argument.
-FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, EXTEND, REDUCE, LIFT_RUNS = np.arange(9)
+FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, EXTEND, REDUCE, LIFT_RUNS, GROUP = np.arange(10)
 
 # The operation and its arguments; those that an operation does not have are 0.
 SIGNATURE = types.void(*[types.int64] * 16)
@@ -100,10 +101,20 @@ def make_lines(
     """
     if combine_vectors is None:
         loops, lifts = pair_loops(combine, identity, dtype)
+        group = inline(lambda *_arguments: None)
         lift = fold = make_fold(lifts, dtype, dtype, by_rows=False)
     else:
         moved = shifted if packed else None
         loops = make_loops(combine_vectors, identity, dtype, moved)
+        of_8, of_4 = (make_group(combine_vectors, dtype, n, moved) for n in GROUPS)
+
+        @inline
+        def group(outputs, *arguments):
+            if outputs == 8:
+                of_8(*arguments)
+            else:
+                of_4(*arguments)
+
         loops = (*loops[:8], *value_moves(combine, dtype, packed), *loops[8:])
         lift = fold = make_fold(make_lifts(combine_vectors, dtype, moved=moved), dtype, dtype)
         if packed:
@@ -153,6 +164,10 @@ def make_lines(
             # result, its pitch, rows, columns, source, its pitch in elements, size, taps, stride
             for r in range(c):
                 lift_runs((a + r * b * itemsize, d), (e + r * f * source_itemsize, g), h, i)
+        elif operation == GROUP:
+            # outputs, target, its pitch, core, lines before and behind it, their pitch, size, codes
+            # from a line to the next and of the first behind; pitches are in bytes
+            group(a, b, c, d, e, f, g, h, i, j)
         else:
             # REDUCE: result, its size, line, its size, taps, lag, code, spare, its size, distance
             reduce((a, b), (c, d), e, f, g, (h, i), j)

@@ -84,8 +84,8 @@ PLAN = np.dtype(
     # Buffers, in accumulators: rows that are laid out at a time, the pitches of laid out, of
     # windowed and of spread rows, sizes of buffers, and how many columns are folded at once.
     + integers("batch_rows", "pitch", "result_pitch", "spread_pitch")
-    + integers("laid_size", "result_size", "slid_size", "spare_size", "loaded_size", "level_size")
-    + integers("core_size", "fold_columns")
+    + integers("laid_size", "strip_size", "result_size", "slid_size", "spare_size")
+    + integers("loaded_size", "level_size", "fold_columns")
     # Indices: of the first tap of the first window.
     + integers("index_base")
     # Lp's numbers: see _operators.py and _rules.py.

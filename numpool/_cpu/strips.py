@@ -1,13 +1,13 @@
-"""The walk over windows that slide over rows too: lines are windowed along their columns once, and
-windows over the rows of these go to `out`.
+"""The walk over windows that slide over rows too: windows over the rows of lines become lines, and
+windows along the columns of these go to `out`.
 
 It is otherwise that of walk.py.
 """
 
 from numpool._cpu.laying import lay_rows, make_walk, window_rows
-from numpool._cpu.lines import SLIDE_LINE, WINDOW
+from numpool._cpu.lines import SLIDE_LINE
 from numpool._cpu.memory import ZERO, call, function, inline
-from numpool._cpu.row_windows import slide_rows
+from numpool._cpu.row_windows import copy_rows, keep_sums, slide_rows
 from numpool._cpu.tiles import part, store_places
 
 
@@ -43,41 +43,34 @@ def work_flat(plan, plan_address, buffers, tile, first_row, last_row):
 @function
 def work_sliding(plan, plan_address, buffers, tile, first_row, last_row):
     """A band of rows over which windows slide, strip by strip."""
-    size, pitch = tile.columns * tile.channels, plan.result_pitch
-    row, kept = first_row, ZERO
+    row, laid, known, size = first_row, ZERO, ZERO, tile.data * tile.channels
     while row < last_row:
         rows = min(plan.strip_rows, last_row - row)
-        # Lines windowed along their columns; some have been kept of the strip before.
         first = row * plan.row.stride - plan.row.before
         count = lines_of(plan, row, row + rows)
-        while kept < count:
-            here = min(plan.batch_rows, count - kept)
+        if plan.source_lines and first >= 0 and first + count <= plan.row.length:
+            line = tile.source + tile.depth * plan.depth.stride * plan.source.depth
+            line += first * plan.source.row + tile.low * plan.source.column
+            pitch, laid = plan.source.row // plan.itemsize, ZERO
+        else:
+            line, pitch = buffers.strip, plan.pitch
+            part(plan, line, plan.strip_size, (count - 1) * pitch, pitch)
+            # Some lines have been laid out for the strip before.
             lay_rows(
-                plan, plan_address, buffers, tile, buffers.laid, plan.pitch, first + kept, here
-            )
-            target = part(plan, buffers.result, plan.result_size, kept * pitch, size)
-            window_rows(
-                plan, buffers, tile, buffers.laid, plan.pitch, here, target, pitch,
-                plan.column.kernel,
+                plan, plan_address, buffers, tile, line + laid * pitch * plan.itemsize, pitch,
+                first + laid, count - laid,
             )  # fmt: skip
-            kept += here
-        slide_rows(plan, plan_address, buffers, tile, row, rows)
+            line, laid = line + tile.margin * plan.itemsize, count
+        slide_rows(plan, plan_address, buffers, tile, line, pitch, row, rows, known)
+        known = keep_sums(plan, buffers, rows, size)
         row += rows
-        first = rows * plan.row.stride
-        kept = max(count - first, ZERO) if row < last_row else ZERO
-        call(
-            plan.lines, (WINDOW, buffers.result, pitch, kept, size,
-            buffers.result + first * pitch * plan.itemsize, pitch, size, 1, 1, 1, 1, 0,
-            buffers.spare, plan.spare_size, buffers.distance))  # fmt: skip
+        done = rows * plan.row.stride
+        laid = max(laid - done, ZERO)
+        if laid > 0 and row < last_row:
+            behind = line + done * pitch * plan.itemsize
+            copy_rows(plan, buffers, line, pitch, behind, pitch, laid, size)
 
 
-@inline
-def work_strips(plan, plan_address, buffers, tile, first_row, last_row):
-    """A band of rows, whose windows slide over them."""
-    if plan.flat:
-        work_flat(plan, plan_address, buffers, tile, first_row, last_row)
-    else:
-        work_sliding(plan, plan_address, buffers, tile, first_row, last_row)
-
-
-walk_strips = make_walk(work_strips)
+# Two kernels, of which a call waits for one to be compiled.
+walk_flat = make_walk(work_flat)
+walk_strips = make_walk(work_sliding)

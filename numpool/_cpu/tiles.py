@@ -26,6 +26,7 @@ class Buffers(NamedTuple):
     """Addresses of the buffers of a walk, and the distance of codes behind their values."""
 
     laid: int
+    strip: int
     result: int
     slid: int
     spare: int
@@ -59,7 +60,8 @@ def make_buffers(plan):
     """The memory of a walk and the places of its buffers in it; the codes of pairs lie behind all
     values.
     """
-    result = plan.laid_size
+    strip = plan.laid_size
+    result = strip + plan.strip_size
     slid = result + plan.result_size
     spare = slid + plan.slid_size
     loaded = spare + plan.spare_size
@@ -69,6 +71,7 @@ def make_buffers(plan):
     memory, base = aligned_memory(values + distance)
     return memory, Buffers(
         base,
+        base + strip * plan.itemsize,
         base + result * plan.itemsize,
         base + slid * plan.itemsize,
         base + spare * plan.itemsize,

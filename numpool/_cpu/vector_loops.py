@@ -69,12 +69,12 @@ def pointer(builder, address, place, dtype, lanes):
     return builder.inttoptr(start, vector_of(dtype, lanes).as_pointer())
 
 
-def _load(builder, address, place, dtype, lanes):
+def load(builder, address, place, dtype, lanes):
     """The elements of a line from a place on."""
     return builder.load(pointer(builder, address, place, dtype, lanes), align=itemsize_of(dtype))
 
 
-def _store(builder, values, address, place, dtype):
+def store(builder, values, address, place, dtype):
     to = pointer(builder, address, place, dtype, values.type.count)
     builder.store(values, to, align=itemsize_of(dtype))
 
@@ -87,7 +87,7 @@ def evens_and_odds(builder, a, b):
     return builder.shuffle_vector(a, b, evens), builder.shuffle_vector(a, b, odds)
 
 
-def _cover(builder, dtype, target, size, lanes, make, in_place):
+def cover(builder, dtype, target, size, lanes, make, in_place):
     """Cover a line at the address `target` by vectors. `make(place, lanes)` makes one, and gives
     the function that stores it. If `in_place`, both ends are made before anything is stored.
     """
@@ -115,7 +115,7 @@ def _cover(builder, dtype, target, size, lanes, make, in_place):
             make(loop.index, 1)()
 
 
-def _for_widest(builder, dtype, size, make):
+def for_widest(builder, dtype, size, make):
     """`make(lanes)` for the most lanes that fit a line, of a vector, a part of one, or a single
     element; then return.
     """
@@ -182,10 +182,10 @@ def make_loop(
 
         def vectors_of(lines, place, lanes):
             if not pairs:
-                return [_load(builder, line, place, elements, lanes) for line in lines]
+                return [load(builder, line, place, elements, lanes) for line in lines]
             first = builder.mul(place, number(2))
             second = builder.add(first, number(lanes))
-            halves = (_load(builder, lines[0], half, elements, lanes) for half in (first, second))
+            halves = (load(builder, lines[0], half, elements, lanes) for half in (first, second))
             return list(evens_and_odds(builder, *halves))
 
         def line(lanes, to, lines):
@@ -198,16 +198,16 @@ def make_loop(
                     moving = [moved(builder, v, s) for v, s in zip(moving, shifts, strict=True)]
                     vectors[-len(shifts) :] = moving
                 if in_place:
-                    vectors.insert(0, _load(builder, to[0], place, dtype, lanes))
+                    vectors.insert(0, load(builder, to[0], place, dtype, lanes))
                 made = formula(builder, *vectors)
 
-                def store():
+                def finish():
                     for values, address in zip((made,) if targets == 1 else made, to, strict=True):
-                        _store(builder, values, address, place, dtype)
+                        store(builder, values, address, place, dtype)
 
-                return store
+                return finish
 
-            _cover(builder, dtype, to[0], size, lanes, make, in_place)
+            cover(builder, dtype, to[0], size, lanes, make, in_place)
 
         def rows(lanes):
             if not by_rows:
@@ -223,7 +223,7 @@ def make_loop(
                     fetch_ahead(builder, here[-1], line_step)
                 line(lanes, [builder.add(address, target_at) for address in to], here)
 
-        _for_widest(builder, dtype, size, rows)
+        for_widest(builder, dtype, size, rows)
         return function
 
     def typed(*arguments):

@@ -16,7 +16,7 @@ Windows that slide over rows have a walk of their own (strips.py), which nobody 
 compiled, and so have windows longer than a line buffer (long_windows.py).
 """
 
-from numpool._cpu.laying import lay_rows, make_walk, window_rows
+from numpool._cpu.laying import lay_rows, make_walk, out_row, window_rows
 from numpool._cpu.memory import ONE, ZERO, call, function, inline
 from numpool._cpu.taps import output_of, place_of
 from numpool._cpu.tiles import fill, store_places
@@ -44,14 +44,6 @@ def spread_rows(plan, buffers, tile, rows, target, target_pitch):
     call(
         plan.spread, (target, target_pitch, count, columns * tile.channels, most, fewer, pitch,
         tile.channels, column.period, column.wide, start))  # fmt: skip
-
-
-@inline
-def out_row(plan, tile, row):
-    """The address of a tile's part of a row of `out`, where a place along depth is one output."""
-    depth = output_of(plan.depth, tile.depth)
-    start = tile.out + depth * plan.out.depth + row * plan.out.row
-    return start + tile.column * plan.out.column
 
 
 @function
