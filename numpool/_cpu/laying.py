@@ -3,7 +3,17 @@ there, and windows are taken along these.
 """
 
 from numpool._cpu.lines import LIFT_RUNS, WINDOW
-from numpool._cpu.memory import CHECKED, ONE, ZERO, array_at, call, function, inline, keep
+from numpool._cpu.memory import (
+    CHECKED,
+    ONE,
+    ZERO,
+    array_at,
+    call,
+    call_lines,
+    function,
+    inline,
+    keep,
+)
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import output_of, taps_of
 from numpool._cpu.tiles import (
@@ -86,11 +96,13 @@ def window_rows(plan, buffers, tile, line, line_pitch, rows, result, result_pitc
     if CHECKED and line == buffers.laid:
         part(plan, line, plan.laid_size, (count - 1) * pitch, reach * tile.channels)
     if plan.lift_runs and line != buffers.laid:
-        call(
-            plan.lines, (LIFT_RUNS, result, result_pitch, count, windows, line, pitch, reach, taps,
-            plan.column.stride, 0, 0, 0, 0, 0, 0))  # fmt: skip
+        call_lines(
+            plan.lines,
+            (LIFT_RUNS, result, result_pitch, count, windows, line, pitch, reach, taps,
+             plan.column.stride),
+        )  # fmt: skip
         return
-    call(
+    call_lines(
         plan.lines, (WINDOW, result, result_pitch, count, windows, line, pitch,
         reach * tile.channels, tile.channels, taps, plan.column.stride,
         plan.column.dilation, plan.column.code, buffers.spare, plan.spare_size,

@@ -10,15 +10,15 @@ from numba import types
 
 from numpool._cpu.line_loops import make_lifts, make_loops, shifted
 from numpool._cpu.loops import itemsize_of, packed_lifts, pair_loops, value_moves
-from numpool._cpu.memory import fetch_ahead, function, inline
+from numpool._cpu.memory import LINE_WORDS, fetch_ahead, function, inline
 from numpool._cpu.row_groups import GROUPS, make_group
 from numpool._cpu.windowing import make_runs, make_windowing
 
 # Of NumPy's type, since numba would compile a caller anew for each literal argument.
 FILL, LIFT, FOLD, COMBINE, WINDOW, SLIDE_LINE, EXTEND, REDUCE, LIFT_RUNS, GROUP = np.arange(10)
 
-# The operation and its arguments; those that an operation does not have are 0.
-SIGNATURE = types.void(*[types.int64] * 16)
+# The operation and its arguments; those that an operation does not have may be anything.
+SIGNATURE = types.void(*[types.int64] * LINE_WORDS)
 
 
 def make_fold(lifts, dtype, source, by_rows=True):

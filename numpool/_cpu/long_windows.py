@@ -3,7 +3,7 @@ pieces, and these as a tree.
 """
 
 from numpool._cpu.lines import LIFT_RUNS, REDUCE
-from numpool._cpu.memory import ONE, ZERO, array_at, call, function, keep
+from numpool._cpu.memory import ONE, ZERO, array_at, call_lines, function, keep
 from numpool._cpu.plan import PLAN_TYPE
 from numpool._cpu.taps import output_of, place_of, taps_of
 from numpool._cpu.tiles import (
@@ -59,14 +59,14 @@ def fold_columns(plan, plan_address, buffers, tile, row):
                     code + column_code + done * plan.column.code,
                 )  # fmt: skip
             if lifted:
-                call(
-                    plan.lines, (LIFT_RUNS, target, ONE, ONE, ONE, line, ONE, taps, taps, taps, 0,
-                    0, 0, 0, 0, 0))  # fmt: skip
+                call_lines(
+                    plan.lines, (LIFT_RUNS, target, ONE, ONE, ONE, line, ONE, taps, taps, taps)
+                )
             else:
-                call(
+                call_lines(
                     plan.lines, (REDUCE, target, channels, line, data * channels, taps, lag,
-                    plan.column.code, buffers.spare, plan.spare_size, buffers.distance, 0, 0, 0, 0,
-                    0))  # fmt: skip
+                    plan.column.code, buffers.spare, plan.spare_size, buffers.distance)
+                )  # fmt: skip
             done += taps
             pieces += 1
             height = settle(

@@ -230,14 +230,17 @@ def fetch_ahead(row, step):
         fetch(row + (AHEAD if step > 0 else -AHEAD), size)
 
 
-def _caller(result):
-    """An intrinsic that calls the function at an address with int64 or float64 arguments."""
+def _caller(result, count=0):
+    """An intrinsic that calls the function at an address with int64 or float64 arguments. If it
+    takes a `count` of words, those that are not given are any.
+    """
 
     @intrinsic
     def call_address(typing_context, address, args):
         def codegen(context, builder, signature, values):
             words = cgutils.unpack_tuple(builder, values[1])
-            kinds = [context.get_value_type(t) for t in args.types]
+            words += [ir.Constant(ir.IntType(64), ir.Undefined)] * (count - len(words))
+            kinds = [word.type for word in words]
             returned = ir.VoidType() if result is types.void else context.get_value_type(result)
             pointer = ir.FunctionType(returned, kinds).as_pointer()
             value = builder.call(builder.inttoptr(values[0], pointer), words)
@@ -248,8 +251,11 @@ def _caller(result):
     return call_address
 
 
-# Call a row function or a line kernel by its address, with a tuple of arguments.
+# Call a row function by its address, with a tuple of arguments.
 call = _caller(types.void)
+# Call a line kernel by its address: its operations take fewer words than there are.
+LINE_WORDS = 16
+call_lines = _caller(types.void, LINE_WORDS)
 # Call a walk by its address; gives how many of its tasks it has done: 0 if it failed. Or a kernel
 # of short windows.
 call_walk = _caller(types.int64)

@@ -12,7 +12,7 @@ Nothing outside a window enters its result, and sums stay shallow.
 
 from numpool._cpu.laying import out_row, window_rows
 from numpool._cpu.lines import EXTEND, GROUP, REDUCE, SLIDE_LINE, WINDOW
-from numpool._cpu.memory import ONE, ZERO, call, function
+from numpool._cpu.memory import ONE, ZERO, call_lines, function
 from numpool._cpu.row_groups import GROUPS
 from numpool._cpu.tiles import LEAF, part, store_places
 
@@ -23,9 +23,9 @@ _FEWEST = min(GROUPS)
 @function
 def extend(plan, buffers, target, base, shift, line, pitch, rows, code, size):
     """Combine a base and some rows; `code` is that of the first."""
-    call(
+    call_lines(
         plan.lines, (EXTEND, target, base, shift, line, pitch, rows, code, plan.row.code, size,
-        buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+        buffers.distance))  # fmt: skip
 
 
 @function
@@ -35,15 +35,15 @@ def fold_rows(plan, buffers, target, line, pitch, rows, size, spare):
         behind = line + pitch * plan.itemsize
         extend(plan, buffers, target, line, ZERO, behind, pitch, rows - 1, plan.row.code, size)
     else:
-        call(
+        call_lines(
             plan.lines, (REDUCE, target, size, line, (rows - 1) * pitch + size, rows, pitch,
-            plan.row.code, spare, rows * size, buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+            plan.row.code, spare, rows * size, buffers.distance))  # fmt: skip
 
 
 @function
 def copy_rows(plan, buffers, target, target_pitch, line, pitch, rows, size):
     """Rows of accumulators to another place; forwards, so that they may come from behind it."""
-    call(
+    call_lines(
         plan.lines, (WINDOW, target, target_pitch, rows, size, line, pitch, size, 1, 1, 1, 1, 0,
         buffers.spare, plan.spare_size, buffers.distance))  # fmt: skip
 
@@ -72,10 +72,9 @@ def share_rows(plan, buffers, line, pitch, groups, size, known):
     cores = sums + count * width
     if plan.core_rest == 0:
         windows = cores
-    call(
+    call_lines(
         plan.lines, (SLIDE_LINE, windows, groups * size, sums, count * size, plan.core_sums, size,
-        plan.group_step * plan.row.code, spare, 2 * count * size, buffers.distance, 0, 0, 0, 0, 0
-        ))  # fmt: skip
+        plan.group_step * plan.row.code, spare, 2 * count * size, buffers.distance))  # fmt: skip
     if plan.core_rest == 0:
         return cores
     code = plan.core_sums * plan.group_step * plan.row.code
@@ -118,9 +117,9 @@ def spread_rows(plan, buffers, core, line, pitch, outputs, target, target_pitch,
         return
     if stride == 1 and outputs == plan.row_group >= _FEWEST and not plan.pairs:
         behind = line + plan.row.kernel * row_bytes
-        call(
+        call_lines(
             plan.lines, (GROUP, outputs, target, target_bytes, core, line, behind, row_bytes, size,
-            code, plan.row.kernel * code, 0, 0, 0, 0, 0))  # fmt: skip
+            code, plan.row.kernel * code))  # fmt: skip
         return
     nodes = part(plan, buffers.spare, plan.spare_size, ZERO, plan.row_group * size)
     level, half = ONE, plan.row_group // 2

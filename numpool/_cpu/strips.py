@@ -6,7 +6,7 @@ It is otherwise that of walk.py.
 
 from numpool._cpu.laying import lay_rows, make_walk, window_rows
 from numpool._cpu.lines import SLIDE_LINE
-from numpool._cpu.memory import ZERO, call, function, inline
+from numpool._cpu.memory import ZERO, call_lines, function, inline
 from numpool._cpu.row_windows import copy_rows, keep_sums, slide_rows
 from numpool._cpu.tiles import part, store_places
 
@@ -30,10 +30,10 @@ def work_flat(plan, plan_address, buffers, tile, first_row, last_row):
         plan.column.kernel,
     )  # fmt: skip
     windows = lines - (plan.row.kernel - 1) * plan.row.dilation
-    call(
+    call_lines(
         plan.lines, (SLIDE_LINE, buffers.slid, (windows - 1) * pitch + size, buffers.result,
         (lines - 1) * pitch + size, plan.row.kernel, plan.row.dilation * pitch, plan.row.code,
-        buffers.spare, plan.spare_size, buffers.distance, 0, 0, 0, 0, 0))  # fmt: skip
+        buffers.spare, plan.spare_size, buffers.distance))  # fmt: skip
     store_places(
         plan, plan_address, buffers, tile, buffers.slid, plan.row.stride * pitch, first_row,
         first_row, last_row,

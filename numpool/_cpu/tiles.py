@@ -11,6 +11,7 @@ from numpool._cpu.memory import (
     ZERO,
     aligned_memory,
     call,
+    call_lines,
     function,
     inline,
     read,
@@ -118,7 +119,7 @@ def part(plan, address, size, start, count):
 
 @inline
 def fill(plan, target, pitch, rows, size, distance):
-    call(plan.lines, (FILL, target, pitch, rows, size, distance, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    call_lines(plan.lines, (FILL, target, pitch, rows, size, distance))
 
 
 @inline
@@ -129,15 +130,15 @@ def fold(
     """Depths and rows are (taps, bytes from one to the next); codes those of a depth, a row, and
     the first tap.
     """
-    call(
+    call_lines(
         plan.lines, (operation, target, pitch, rows, size, source, source_pitch, depths[0],
         depths[1],
-        row_taps[0], row_taps[1], codes[0], codes[1], codes[2], distance, 0))  # fmt: skip
+        row_taps[0], row_taps[1], codes[0], codes[1], codes[2], distance))  # fmt: skip
 
 
 @inline
 def combine(plan, target, size, line, distance):
-    call(plan.lines, (COMBINE, target, size, line, 0, distance, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    call_lines(plan.lines, (COMBINE, target, size, line, 0, distance))
 
 
 @inline
