@@ -203,11 +203,6 @@ def _empty_like(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.nd
     return np.empty_like(x, dtype, "K", False, shape)
 
 
-def _overlaps(out: np.ndarray | None, arrays: tuple) -> bool:
-    """Whether a result, if it is given, lies in the memory of one of the arrays."""
-    return out is not None and any(overlap(array, out) for array in arrays)
-
-
 def _apart(array: np.ndarray, *results: np.ndarray | None) -> np.ndarray:
     """The array, or a copy of it if a result lies in the same memory."""
     if any(r is not None and overlap(array, r) for r in results):
@@ -340,6 +335,20 @@ def _forward_plan(
 # ---------------------------------------------------------------- backward
 
 
+def _kept_backward(
+    key: tuple | None, arguments: tuple, x: Any, out: Any, read: tuple
+) -> tuple[Plan | None, np.ndarray] | None:
+    """The plan kept under a key, and where the result goes; None where there is none, or where the
+    result lies in the memory of arrays that are read.
+    """
+    call = _kept(key, arguments)
+    if call is None:
+        return None
+    if out is None:
+        return call.plan, call.results.like(x)[0]
+    return None if any(overlap(array, out) for array in read) else (call.plan, out)
+
+
 class _Backward(NamedTuple):
     """The checked arrays of a backward pass; `out` is where the result goes, made if none was
     given.
@@ -400,8 +409,8 @@ def _gather(
     given = (rank, *arguments, *options)
     sources = (grad_output, x) if y is None else (grad_output, x, y)
     key = _key(make_plan, given, sources, out)
-    call = _kept(key, given)
-    if call is None or _overlaps(out, sources):
+    kept = _kept_backward(key, given, x, out, sources)
+    if kept is None:
         reads_x = y is not None
         gradient, array, windows, result = _backward_arrays(
             grad_output, x, rank, arguments, out, reads_x, swapped=not reads_x
@@ -412,12 +421,11 @@ def _gather(
         if gradient is not grad_output or array is not x or norms is not y:
             return _gather(make_plan, gradient, norms, array, rank, arguments, options, out)
         plan = make_plan(windows, gradient, y, x, result, *options)
-        call = Call(given, plan, Results(x.shape, result.dtype, None))
-        _keep(key, call)
+        _keep(key, Call(given, plan, Results(x.shape, result.dtype, None)))
     else:
-        result = call.results.like(x)[0] if out is None else out
-    if call.plan is not None:
-        _run(call.plan, grad_output, y, result, x)
+        plan, result = kept
+    if plan is not None:
+        _run(plan, grad_output, y, result, x)
     return result
 
 
@@ -554,10 +562,9 @@ def max_pool_backward(
     given = (rank, *arguments)
     arrays = (grad_output, x, indices)
     key = _key(max_pool_backward, given, arrays, out)
-    call = _kept(key, given)
-    if call is not None and not _overlaps(out, (grad_output, indices)):
-        result = call.results.like(x)[0] if out is None else out
-        return _scatter_checked(call.plan, grad_output, indices, result, is_new=out is None)
+    kept = _kept_backward(key, given, x, out, (grad_output, indices))
+    if kept is not None:
+        return _scatter_checked(kept[0], grad_output, indices, kept[1], is_new=out is None)
     gradient, x, windows, result = _backward_arrays(
         grad_output, x, rank, arguments, out, reads_x=False
     )
@@ -586,11 +593,10 @@ def _to_arg_max(
 
     given = (rank, *arguments, signed)
     key = _key(_to_arg_max, given, (grad_output, x), out)
-    call = _kept(key, given)
-    if call is not None and not _overlaps(out, (grad_output, x) if signed else (grad_output,)):
-        result = call.results.like(x)[0] if out is None else out
-        indices = indices_of(x, "offset")
-        return _scatter(call.plan, grad_output, indices, result, x if signed else None)
+    kept = _kept_backward(key, given, x, out, (grad_output, x) if signed else (grad_output,))
+    if kept is not None:
+        plan, result = kept
+        return _scatter(plan, grad_output, indices_of(x, "offset"), result, x if signed else None)
     gradient, array, windows, result = _backward_arrays(
         grad_output, x, rank, arguments, out, reads_x=signed
     )

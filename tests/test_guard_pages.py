@@ -111,6 +111,8 @@ WINDOWS = {
         ((5, 6, 14), {"kernel_size": 3, "stride": 1, "padding": 1}),
         ((4, 75), {"kernel_size": 3, "stride": 2, "padding": 1}),
         ((5, 201), {"kernel_size": 5, "stride": 1, "padding": (0, 1)}),
+        # Rows that are combined as they lie, long ones, beyond the last of which a window reaches.
+        ((31, 530), {"kernel_size": (9, 7), "stride": 1, "padding": (1, 0)}),
     ],
     3: [
         ((5, 6, 7), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
