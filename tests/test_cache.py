@@ -23,9 +23,9 @@ PACKAGE = Path(numpool.__file__).parent
 # ---------------------------------------------------------------------------------------------
 
 
-def taps(x):
-    """The windows of three of a line, for NumPy to reduce."""
-    return np.lib.stride_tricks.sliding_window_view(x, 3, axis=-1)
+def taps(x, count=3):
+    """The windows of some neighbours along a line, for NumPy to reduce."""
+    return np.lib.stride_tricks.sliding_window_view(x, count, axis=-1)
 
 
 def scatter():
@@ -44,6 +44,16 @@ def walk():
     x = rng.standard_normal((300, 700)).astype(np.float32)
     cases = [x[:3], x, x[:, ::-1], x[::2, ::2], np.asfortranarray(x)]
     return [(numpool.max_pool1d(c, 3, 1), taps(c).max(axis=-1)) for c in cases]
+
+
+def larger():
+    """Windows of more columns, over rows of any length."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((60, 700)).astype(np.float32)
+    return [
+        (numpool.max_pool2d(c, 9, 1), taps(taps(c, 9).max(axis=-1).T, 9).max(axis=-1).T)
+        for c in (x, x[:, :50])
+    ]
 
 
 def upgraded(*, formula):
@@ -69,6 +79,7 @@ def lose_folder():
 JOBS = {
     "scatter": scatter,
     "walk": walk,
+    "larger": larger,
     "formula": lambda: upgraded(formula=True),
     "windows": lambda: upgraded(formula=False),
     "lose": lose_folder,
@@ -185,7 +196,7 @@ def test_a_first_call_after_numpool_compile_compiles_nothing(tmp_path):
     line = ["compile", "--op", "max", "--dtype", "float32"]
     done = process(*line, env={"NUMBA_CACHE_DIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    assert run(tmp_path, "walk") == []
+    assert run(tmp_path, "walk", "larger") == []
 
 
 # ---------------------------------------------------------------------------------------------

@@ -282,7 +282,8 @@ def _usual(operators: Iterable[str], dtypes: Iterable[str]) -> list[tuple]:
 
     windows = windows_of((2,), 1, 2, None, 0, 1, False, None)
     options: dict[str, tuple] = {"max": (False,), "avg": (True, None, None), "lp": (2.0, None)}
-    kernels: dict[tuple, None] = {("walk",): None, ("walk_short_windows",): None}
+    walks = ("walk", "walk_flat", "walk_strips", "walk_short_windows")
+    kernels: dict[tuple, None] = dict.fromkeys((walk,) for walk in walks)
     for operator in operators:
         for dtype in dtypes:
             rule = _rules.FORWARD[operator](np.dtype(dtype), windows, *options[operator])
