@@ -135,8 +135,10 @@ def _slides_over_rows(
     strip = (row.reach + row.reach // _STRIP_REACHES) * narrowest * channels
     if not overlap or strip > most:
         return False
-    # In passes over an output row: folding against laying its new lines, and sliding.
-    slower = depth_taps * row.kernel > 5 + depth_taps * row.stride
+    # In passes over an output row: folding against reading its new lines, which are laid out first
+    # if they are of several depths, and sliding.
+    new = row.stride if depth_taps == 1 else (depth_taps + 1) * row.stride
+    slower = depth_taps * row.kernel > 4 + new
     return converted or width < _NARROW or slower
 
 

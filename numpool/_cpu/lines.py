@@ -106,14 +106,14 @@ def make_lines(
     else:
         moved = shifted if packed else None
         loops = make_loops(combine_vectors, identity, dtype, moved)
-        of_8, of_4 = (make_group(combine_vectors, dtype, n, moved) for n in GROUPS)
+        of_many, of_few = (make_group(combine_vectors, dtype, n, moved) for n in GROUPS)
 
         @inline
         def group(outputs, *arguments):
-            if outputs == 8:
-                of_8(*arguments)
+            if outputs == GROUPS[0]:
+                of_many(*arguments)
             else:
-                of_4(*arguments)
+                of_few(*arguments)
 
         loops = (*loops[:8], *value_moves(combine, dtype, packed), *loops[8:])
         lift = fold = make_fold(make_lifts(combine_vectors, dtype, moved=moved), dtype, dtype)

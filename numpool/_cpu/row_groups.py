@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from numpool._cpu.vector_loops import cover, for_widest, load, number, store
 
-# How many outputs a group may have here.
+# How many outputs a group may have here, of which others are made line by line.
 GROUPS = (8, 4)
 
 _WORD = ir.IntType(64)

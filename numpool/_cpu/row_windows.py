@@ -16,9 +16,6 @@ from numpool._cpu.memory import ONE, ZERO, call_lines, function
 from numpool._cpu.row_groups import GROUPS
 from numpool._cpu.tiles import LEAF, part, store_places
 
-# Groups of fewer outputs are made line by line.
-_FEWEST = min(GROUPS)
-
 
 @function
 def extend(plan, buffers, target, base, shift, line, pitch, rows, code, size):
@@ -115,7 +112,7 @@ def spread_rows(plan, buffers, core, line, pitch, outputs, target, target_pitch,
     if plan.row_group == 1:
         copy_rows(plan, buffers, target, size, core, size, ONE, size)
         return
-    if stride == 1 and outputs == plan.row_group >= _FEWEST and not plan.pairs:
+    if stride == 1 and outputs == plan.row_group and outputs in GROUPS and not plan.pairs:
         behind = line + plan.row.kernel * row_bytes
         call_lines(
             plan.lines, (GROUP, outputs, target, target_bytes, core, line, behind, row_bytes, size,
