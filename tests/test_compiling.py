@@ -74,5 +74,5 @@ def test_other_threads_leave_signals_alone():
 def test_nothing_is_replaced_where_numba_is_another(monkeypatch):
     monkeypatch.setattr(compiling, "_CALLED", ("gone",))
     before = [getattr(owner, name) for owner, name in compiling._NUMBAS]
-    with compiling.quickly():
+    with compiling.quickly(passes_words=True):
         assert [getattr(owner, name) for owner, name in compiling._NUMBAS] == before

@@ -35,9 +35,11 @@ def _internals_known() -> bool:
     return replaced and all(hasattr(engine, name) for name in _CALLED)
 
 
-def _of_kernels_only(numbas: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+def _of_kernels_only(
+    numbas: dict[str, Callable[..., Any]], passes_words: bool
+) -> dict[str, Callable[..., Any]]:
     """Such methods, which leave inner functions alone: these stay modules that a kernel is linked
-    from, with neither code nor an address of their own.
+    from, with neither code nor an address of their own. `passes_words`: see `quickly`.
     """
     depth = 0
 
@@ -62,12 +64,10 @@ def _of_kernels_only(numbas: dict[str, Callable[..., Any]]) -> dict[str, Callabl
             passes = self._codegen._module_pass_manager()
             manager, *builder = passes if isinstance(passes, tuple) else (passes,)
             manager.run(self._final_module, *builder)
-            # What is passed on from one call to the next is not to be copied as vectors: to read
-            # together what was written word by word has to wait until all that was stored before
-            # is in the cache. It was a quarter of the time of 7 x 7 x 7 over 64 x 64 x 64.
-            for function in self._final_module.functions:
-                if not function.is_declaration:
-                    function.add_function_attribute("noimplicitfloat")
+            if passes_words:
+                for function in self._final_module.functions:
+                    if not function.is_declaration:
+                        function.add_function_attribute("noimplicitfloat")
 
     def generate_code(self: Any) -> None:
         if depth <= 1:
@@ -119,18 +119,25 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quickly() -> Iterator[None]:
+def quickly(passes_words: bool) -> Iterator[None]:
     """While a kernel is compiled, under numba's compiler lock: leave out what is done in vain.
 
     Inner functions are optimised and become machine code where they are linked into the kernel, and
     not on their own before: it saves a third of the time. Numba's many small objects are no garbage
     before the end: without the collector it is another sixth. Where a version of numba has other
     internals, it is just slower.
+
+    A kernel that `passes_words` on, from one call to the next, is not to copy them as vectors: to
+    read together what was written word by word has to wait until all that was stored before is in
+    the cache. It was a quarter of the time of 7 x 7 x 7 over 64 x 64 x 64. Others fill and copy
+    memory as vectors, which is up to 1.4 times as fast.
     """
     with contextlib.ExitStack() as patched:
         if _internals_known():
             numbas = {name: getattr(owner, name) for owner, name in _NUMBAS}
-            for (owner, name), own in zip(_NUMBAS, _of_kernels_only(numbas).values(), strict=True):
+            for (owner, name), own in zip(
+                _NUMBAS, _of_kernels_only(numbas, passes_words).values(), strict=True
+            ):
                 patched.callback(setattr, owner, name, numbas[name])
                 setattr(owner, name, own)
         if gc.isenabled():

@@ -241,6 +241,9 @@ _FAMILIES: dict[str, tuple[Callable[..., Callable], Any]] = {
     "store_root_gradient": (lp_rows.make_store_root_gradient, rows.SIGNATURE),
 }
 
+# The walks that call line kernels, which take many words.
+_WALKS_OVER_LINES = ("walk", "walk_flat", "walk_strips", "walk_long_windows")
+
 # Compiled kernels, by family and arguments. They live as long as the process: plans hold their
 # addresses.
 _compiled: dict[tuple, CFunc] = {}
@@ -268,7 +271,8 @@ def _compile(key: tuple) -> CFunc:
         make(*args), (signature.args, signature.return_type), {}, {"error_model": "numpy"}
     )
     kernel._cache = KernelCache(_name(key))  # type: ignore[attr-defined]
-    with compiling.uninterrupted(), compiling.quickly():
+    passes_words = signature == lines.SIGNATURE or family in _WALKS_OVER_LINES
+    with compiling.uninterrupted(), compiling.quickly(passes_words):
         kernel.compile()
     _compiled[key] = kernel
     return kernel
