@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpool._cpu.halves import has_conversions
+from numpool._cpu.target import has_conversions
 from numpool._operators import NO_TAP
 from numpool._plans import Divisor, Rows
 from numpool._powers import FORMS

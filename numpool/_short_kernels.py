@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpool._cpu.halves import has_conversions
 from numpool._cpu.rounding import ROUNDED_TAPS
 from numpool._cpu.short_rows import DIVIDED_IF_FINITE, KEPT, ROOTS, ROUNDED, STEPS
+from numpool._cpu.target import has_conversions
 from numpool._plans import Rows
 
 

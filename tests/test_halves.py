@@ -77,9 +77,9 @@ def test_without_conversions_of_the_cpu(tmp_path):
 
     program = """
 import numpy as np, numpool
-from numpool._cpu import halves
+from numpool._cpu import target
 
-assert not halves.has_conversions()
+assert not target.has_conversions()
 x = np.arange(2**16, dtype=np.uint16).view(np.float16)
 np.testing.assert_array_equal(numpool.avg_pool1d(x, 1, dtype=np.float32), x.astype(np.float32))
 x = x[np.isfinite(x)].astype(np.float32)

@@ -7,19 +7,12 @@ fast as by the formulas of _operators.py.
 
 from llvmlite import ir
 from numba import types
-from numba.core import registry
 from numba.extending import intrinsic
 
 from numpool._cpu.ordered import ordered
 
 # The bits of -inf.
 LOWEST = 0xFC00
-
-
-def has_conversions():
-    """Whether the CPU that numba compiles for converts float16 to float32 and back."""
-    triple, _, features = registry.cpu_target.target_context.codegen().magic_tuple()
-    return "+f16c" in features.split(",") or triple.startswith(("aarch64", "arm64"))
 
 
 @intrinsic

@@ -126,7 +126,7 @@ def make_match(indices, gradient, taps):
         def load(dtype, start, column, within):
             """The lanes `within` of a vector of a row, or all, from a column on."""
             at = pointer(builder, start, column, dtype, lanes)
-            return masked.load(builder, vector_of(dtype, lanes), at, itemsize_of(dtype), within)
+            return masked.load(builder, at, itemsize_of(dtype), within)
 
         def moved(start, *steps):
             return sum_of(start, *(builder.mul(*step) for step in steps))
@@ -163,13 +163,13 @@ def make_match(indices, gradient, taps):
                 within = None
                 if not are_whole:
                     ends = builder.sub(n.windows, column), builder.sub(n.columns, place)
-                    last = smaller(builder, *ends)
-                    within = lanes_within(builder, builder.neg(column), last, lanes)
+                    within = builder.neg(column), smaller(builder, *ends)
                 gradients, indices = starts
                 found = load(stored, indices, column, within)
                 right = builder.icmp_signed("==", found, wanted)
                 if within is not None:
-                    right = builder.and_(right, within)
+                    inside = lanes_within(builder, *within, found.type)
+                    right = builder.and_(right, inside)
                 kept = builder.load(total)
                 more = load(computed, gradients, column, within)
                 builder.store(builder.select(right, builder.fadd(kept, more), kept), total)

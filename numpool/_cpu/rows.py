@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from numpool import _operators
-from numpool._cpu import halves
+from numpool._cpu import halves, target
 from numpool._cpu.memory import (
     ONE,
     array_at,
@@ -63,7 +63,7 @@ def lowest_of(dtype):
 def reader(dtype, computed):
     """A function that turns a stored element of `dtype` into the numba type `computed`."""
     if np.dtype(dtype) == np.float16 and isinstance(computed, types.Float):
-        single_of = halves.single_of if halves.has_conversions() else scalar.from_half
+        single_of = halves.single_of if target.has_conversions() else scalar.from_half
         return inline(lambda value: computed(single_of(value)))
     if np.dtype(dtype) == np.bool_:  # any byte but 0 is True, as NumPy has it
         return inline(lambda value: computed(value != 0))
@@ -77,7 +77,7 @@ def writer(dtype, computed):
     dtype = np.dtype(dtype)
     stored = stored_type(dtype)
     if dtype == np.float16 and isinstance(computed, types.Float):
-        if computed == types.float32 and halves.has_conversions():
+        if computed == types.float32 and target.has_conversions():
             return inline(lambda value: halves.half_of(value))
         return inline(lambda value: scalar.to_half(types.float64(value)))
     if dtype.kind in "iu" and isinstance(computed, types.Float):

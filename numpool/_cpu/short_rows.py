@@ -159,7 +159,7 @@ class Pooling(NamedTuple):
         if lanes is None:
             return values
         first, last = lanes
-        inside = lanes_within(builder, first, last, self.lanes)
+        inside = lanes_within(builder, first, last, values.type)
         return builder.select(inside, values, self.nothing)
 
     def _elements(self, builder, address, lanes):
@@ -181,11 +181,10 @@ class Pooling(NamedTuple):
             start = i * self.lanes
             place = builder.add(address, number(start * itemsize))
             place = builder.inttoptr(place, kind.as_pointer())
-            mask = None
+            within = None
             if lanes is not None:
-                begin, end = (builder.sub(n, number(start)) for n in (first, last))
-                mask = lanes_within(builder, begin, end, self.lanes)
-            vectors.append(masked.load(builder, kind, place, itemsize, mask))
+                within = tuple(builder.sub(n, number(start)) for n in (first, last))
+            vectors.append(masked.load(builder, place, itemsize, within))
         return every(builder, vectors, 0, backwards=self.step < 0)
 
     def store(self, builder, values, address, place, columns):
