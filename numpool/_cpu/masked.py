@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from numpool._cpu import target
-from numpool._cpu.vector_loops import call_named, number, smaller, splat, suffix_of
+from numpool._cpu.vector_loops import call_named, larger, number, smaller, splat, suffix_of
 
 # What a process is given of memory, or not, in bytes, on any system.
 _PAGE = 4096
@@ -38,9 +38,7 @@ def lanes_within(builder, first, last, vector):
 
 def _bounded(builder, first, last, lanes):
     """Two numbers of lanes as such that the vector has, or the one behind these."""
-    for value in (first, last):
-        value = builder.select(builder.icmp_signed("<", value, number(0)), number(0), value)
-        yield smaller(builder, value, number(lanes))
+    return [smaller(builder, larger(builder, n, number(0)), number(lanes)) for n in (first, last)]
 
 
 def load(builder, pointer, align, lanes=None):
@@ -82,7 +80,7 @@ def _load_in_pages(builder, pointer, align, first, last):
 
 
 def store_first(builder, values, pointer, align, count):
-    """Store so many lanes, the first ones, or all."""
+    """Store so many lanes, the first ones, which may be none or more than there are."""
     if target.stores_lanes():
         mask = lanes_within(builder, number(0), count, values.type)
         returned = ir.VoidType()
@@ -98,6 +96,7 @@ def store_first(builder, values, pointer, align, count):
 
 def _store_in_parts(builder, values, pointer, align, count):
     """Store less than a vector: a half, then a quarter, and so on, of which each goes or not."""
+    count = larger(builder, count, number(0))
     address = builder.ptrtoint(pointer, ir.IntType(64))
     while values.type.count > 1:
         half = values.type.count // 2

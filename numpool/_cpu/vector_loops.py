@@ -63,6 +63,11 @@ def smaller(builder, a, b):
     return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
+def larger(builder, a, b):
+    """The larger of two integers."""
+    return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
 def pointer(builder, address, place, dtype, lanes):
     """Where so many elements of a line lie, from a place on."""
     start = builder.add(address, builder.mul(place, number(itemsize_of(dtype))))
