@@ -7,7 +7,7 @@ import oracle
 import pytest
 
 import numpool
-from numpool import _calls
+from numpool import _calls, _tap_plans
 from numpool._cpu import library
 
 # shape, arguments: windows that overlap along the last axis, where 16 of them or more stand.
@@ -26,6 +26,18 @@ CASES = [
     ((2, 30, 50), {"kernel_size": 2, "stride": 1, "dilation": 4, "padding": 4}),
     ((2, 9, 60), {"kernel_size": 3, "stride": 2, "dilation": (5, 4), "padding": (6, 8)}),
 ]
+# Windows that do not overlap along the last axis, or have taps along three.
+APART = [
+    ((3, 9, 40), {"kernel_size": 2}),
+    ((2, 9, 61), {"kernel_size": 3, "padding": 1, "ceil_mode": True}),
+    ((2, 10, 70), {"kernel_size": 2, "stride": (2, 4), "padding": (1, 0), "dilation": (1, 3)}),
+    ((2, 7, 90), {"kernel_size": (1, 4), "stride": (1, 4), "dilation": (1, 1)}),
+    ((5, 6, 34), {"kernel_size": 2, "axis": (0, 1, 2)}),
+    ((5, 7, 40), {"kernel_size": 3, "stride": 2, "padding": 1, "axis": (0, 1, 2)}),
+    ((7, 4, 20), {"kernel_size": (2, 1, 3), "stride": 1, "dilation": (3, 1, 1), "axis": (0, 1, 2)}),
+    ((4, 6, 50), {"kernel_size": (3, 2, 2), "stride": (1, 2, 2), "padding": (1, 0, 1),
+                  "axis": (0, 1, 2)}),
+]  # fmt: skip
 DTYPES = [
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16",
     "float32", "float64",
@@ -69,8 +81,10 @@ def kernels_of(monkeypatch):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("shape", "arguments"), CASES)
+@pytest.mark.parametrize(("shape", "arguments"), CASES + APART)
 def test_as_the_naive_loop(shape, arguments, dtype, layout, monkeypatch):
+    # Where vectors are wide, windows apart go another way.
+    monkeypatch.setattr(_tap_plans, "has_wide_vectors", lambda: False)
     x = LAYOUTS[layout](values(shape, dtype))
     arguments = {"axis": (1, 2), **arguments}
     kernels = kernels_of(monkeypatch)
@@ -80,6 +94,16 @@ def test_as_the_naive_loop(shape, arguments, dtype, layout, monkeypatch):
             assert result.dtype == right.dtype
             np.testing.assert_array_equal(result, right)
     assert kernels.count("argmax_by_columns") == 2
+
+
+def test_where_vectors_are_wide(monkeypatch):
+    monkeypatch.setattr(_tap_plans, "has_wide_vectors", lambda: True)
+    x = values((3, 9, 40), "float32")
+    kernels = kernels_of(monkeypatch)
+    found = numpool.max_pool(x, 2, axis=(1, 2), return_indices=True)
+    assert "argmax_by_columns" not in kernels
+    for result, right in zip(found, naive(x, True, kernel_size=2, axis=(1, 2)), strict=True):
+        np.testing.assert_array_equal(result, right)
 
 
 @pytest.mark.parametrize(("shape", "stride"), [((70, 9000), 2), ((1, 20000), 1), ((900, 60), 3)])

@@ -6,8 +6,8 @@ piece of its own: then a tap of neighbouring windows is a vector, whatever the s
 data lies what no comparison prefers, and a window starts out with the number of its first tap that
 holds data. As taps are taken in C order, of equal ones the first stays.
 
-Where windows overlap and have few taps, it takes a half to a third of the time of packed values in
-lines.
+Where windows have few taps, it takes a half to a third of the time of packed values in lines if
+they overlap; and if not, where the CPU has no wide vectors, 0.45 to 0.9.
 """
 
 from typing import NamedTuple
@@ -254,17 +254,20 @@ def make_walk_arg_columns(dtype, index_dtype, magnitude=False):
             lay_row(plan, there, tile.size, address_of(line), tile.lead, rest)
 
     @function
-    def list_taps(plan, rows, places, codes):
-        """Tables of the taps of an output, of so many rows, from its first on."""
+    def list_taps(plan, depths, rows, places, codes):
+        """Tables of the taps of an output, of so many depths and rows, from its first on."""
         stride = plan.column.stride
         tap = 0
-        for row in range(rows):
-            for column in range(plan.column.kernel):
-                place, first = divmod(column * plan.column.dilation, stride)
-                line = row * plan.row.dilation * stride + first
-                places[tap] = (line * plan.pitch + place) * itemsize
-                codes[tap] = row * plan.row.code + column * plan.column.code
-                tap += 1
+        for depth in range(depths):
+            for row in range(rows):
+                row_line = depth * plan.batch_rows + row * plan.row.dilation
+                row_code = depth * plan.depth.code + row * plan.row.code
+                for column in range(plan.column.kernel):
+                    place, first = divmod(column * plan.column.dilation, stride)
+                    line = row_line * stride + first
+                    places[tap] = (line * plan.pitch + place) * itemsize
+                    codes[tap] = row_code + column * plan.column.code
+                    tap += 1
 
     @function
     def check_taps(plan, laid, row, places, taps, columns):
@@ -308,7 +311,7 @@ def make_walk_arg_columns(dtype, index_dtype, magnitude=False):
         tables = places, codes, first_codes, numbers
         for i in range(lanes):
             numbers[i] = i * plan.column_window.index_step
-        tile, listed = _Tile(-1, 0, 0, 0, 0), -1
+        tile, listed = _Tile(-1, 0, 0, 0, 0), (-1, -1)
         for task in range(first_task, last_task):
             _block, number, band, depth, item = parts_of(plan, task)
             source, _other, out, extra = item_addresses(
@@ -334,18 +337,24 @@ def make_walk_arg_columns(dtype, index_dtype, magnitude=False):
             last_laid = (last_row - 1) * plan.row.stride - plan.row.before
             last_laid += (plan.row.kernel - 1) * plan.row.dilation + 1
             last_laid = min(last_laid, plan.row.length)
-            source += taps_of(plan.depth, depth)[0] * plan.source.depth
-            lay_band(plan, tile, source, first_laid, last_laid, laid, rest)
+            first_depth, depths = taps_of(plan.depth, depth)
+            source += first_depth * plan.source.depth
+            band_size = plan.batch_rows * plan.column.stride * plan.pitch
+            for tap in range(depths):
+                there = source + tap * plan.depth.dilation * plan.source.depth
+                band_laid = piece(laid, tap * band_size, band_size)
+                lay_band(plan, tile, there, first_laid, last_laid, band_laid, rest)
             base = plan.index_base + depth * plan.depth_window.index_step
+            base += first_code(plan.depth, depth, first_depth)
             base += column * plan.column_window.index_step
             out += depth * plan.out.depth + column * plan.out.column
             extra += depth * plan.extra.depth + column * plan.extra.column
             for row in range(first_row, last_row):
                 first, rows = taps_of(plan.row, row)
-                taps, line = rows * plan.column.kernel, first - first_laid
-                if rows != listed:
-                    listed = rows
-                    list_taps(plan, rows, places, codes)
+                taps, line = depths * rows * plan.column.kernel, first - first_laid
+                if (depths, rows) != listed:
+                    listed = depths, rows
+                    list_taps(plan, depths, rows, places, codes)
                 if CHECKED:
                     check_taps(plan, laid, line, places, taps, tile.columns)
                 work_row(
