@@ -13,6 +13,7 @@ from numpool._cpu.memory import array_at, inline, write
 from numpool._cpu.rows import stored_type
 from numpool._cpu.scatter_lines import make_load_line
 from numpool._cpu.scatter_plan import AXIS_TYPE, SCATTER_TYPE
+from numpool._cpu.target import has_wide_vectors
 
 LOCATE = types.void(*[types.int64] * 14)
 
@@ -23,6 +24,8 @@ _NOWHERE = -(2**59)
 _WRONG = -(2**62)
 # The number of what is no tap of the box.
 NO_TAP = 255
+# A distance from a window's first tap that is none of a tap's.
+_FAR = types.int32(-(2**31))
 # Bounds are cut to what float32 holds exactly, and no small number reaches.
 _FARTHEST = 2**23
 
@@ -49,6 +52,20 @@ def integer_bound(value):
 
 
 @inline
+def float_of(distance):
+    return types.float32(distance)
+
+
+@inline
+def float_by_32_bits(distance):
+    """The same of what 32 bits hold, and of other distances one that no window has: without
+    AVX-512, integers of 64 bits are converted one by one, which takes twice as long in all.
+    """
+    narrow = types.int32(distance)
+    return types.float32(narrow if narrow == distance else _FAR)
+
+
+@inline
 def limits_of(limits, which):
     """Where the line's first window starts along an axis, and the box's first and last place."""
     own = array_at(limits + 24 * which, 3, types.int64)
@@ -67,6 +84,7 @@ def make_locating(dtype, far, take_apart):
     number = types.int64 if far else types.float32
     number_size = number.bitwidth // 8
     nothing = types.float32(np.nan)
+    to_number = float_of if has_wide_vectors() else float_by_32_bits
     load_line = make_load_line(dtype, inline(lambda value: value))
 
     def locating(
@@ -93,7 +111,7 @@ def make_locating(dtype, far, take_apart):
                 rest[i] = index
             else:
                 distance = index if offsets else types.int64(index) - (origins[i] + origin)
-                rest[i] = nothing if index == marker else number(distance)
+                rest[i] = nothing if index == marker else to_number(distance)
         wrong = take_apart(plan, axes, order, rest, numbers, codes, limits, masks, rows)
         if wrong >= 0:
             write(found, types.int64(1))
