@@ -26,9 +26,9 @@ def lanes_within(builder, first, last, vector):
     width = _BITS.get(str(vector.element)) or vector.element.width
     kind = ir.VectorType(ir.IntType(width), vector.count)
     lane = ir.Constant(kind, list(range(kind.count)))
+    # Before they are cut: of a row with more than 2**31 columns, they may be as far away.
     bounds = _bounded(builder, first, last, kind.count)
     if width < 64:
-        # Of a row with more than 2**31 columns, they were as far away.
         bounds = (builder.trunc(bound, kind.element) for bound in bounds)
     first, last = (splat(builder, bound, kind) for bound in bounds)
     return builder.and_(
@@ -47,11 +47,13 @@ def load(builder, pointer, align, lanes=None):
     """
     if lanes is None:
         return builder.load(pointer, align=align)
+    first, last = lanes
     kind = pointer.type.pointee
     if target.loads_lanes(align):
-        mask, others = lanes_within(builder, *lanes, kind), ir.Constant(kind, ir.Undefined)
+        mask = lanes_within(builder, first, last, kind)
+        others = ir.Constant(kind, ir.Undefined)
         return _call(builder, "load", kind, kind, pointer, _narrow(align), mask, others)
-    return _load_in_pages(builder, pointer, align, *lanes)
+    return _load_in_pages(builder, pointer, align, first, last)
 
 
 def _load_in_pages(builder, pointer, align, first, last):
