@@ -5,6 +5,11 @@ the first that is found holds.
 """
 
 import re
+from collections.abc import Callable
+
+UNKNOWN = "not yet known"
+# What the CPU has on which reasons were found. On others there may be other ones.
+_FOUND_WITH = "avx512f"
 
 _PLANES = (
     "small planes: blocks of them are transposed in the cache and back, of which the peer, whose "
@@ -93,6 +98,11 @@ FAR_FROM_FLOOR: list[tuple[str, str]] = [
 ]
 
 
-def reason(table: list[tuple[str, str]], name: str) -> str:
-    """The reason of a case, if one is known."""
-    return next((text for pattern, text in table if re.search(pattern, name)), "not yet known")
+def reasons_on(cpu: str, table: list[tuple[str, str]]) -> Callable[[str], str]:
+    """The reason of a case by its name, if one is known on a CPU."""
+
+    def reason(name: str) -> str:
+        found = (text for pattern, text in table if re.search(pattern, name))
+        return next(found, UNKNOWN) if cpu.endswith(_FOUND_WITH) else UNKNOWN
+
+    return reason

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.measure import FLOOR, NUMPOOL, REUSED
-from benchmarks.reasons import FAR_FROM_FLOOR, LOSSES, reason
+from benchmarks.reasons import FAR_FROM_FLOOR, LOSSES, reasons_on
 from benchmarks.results import Result, Results, geometric_mean
 
 # Cases are long enough for threads whose floor takes as many seconds.
@@ -30,7 +30,7 @@ suits them best, made beforehand. Times are medians; ratios below 1 are wins.
 def markdown(results: Results) -> str:
     """The whole page."""
     found = results.in_order()
-    parts = [_HEAD, *_facts(results, found), *_summary(found)]
+    parts = [_HEAD, *_facts(results, found), *_summary(found, results.machine["CPU"])]
     for group in dict.fromkeys(result.case.group for result in found):
         parts.append(f"## {group}\n")
         parts.append(_table([result for result in found if result.case.group == group]))
@@ -48,7 +48,7 @@ def _facts(results: Results, found: Sequence[Result]) -> Iterator[str]:
     yield "\n".join(f"- {name}: {fact}" for name, fact in facts.items()) + "\n"
 
 
-def _summary(found: Sequence[Result]) -> Iterator[str]:
+def _summary(found: Sequence[Result], cpu: str) -> Iterator[str]:
     yield "## Where numpool stands\n"
     yield "Geometric means: below 1, numpool is ahead.\n"
     yield "| group | cases | with a peer | ahead | numpool / best peer | numpool / floor |"
@@ -71,13 +71,14 @@ def _summary(found: Sequence[Result]) -> Iterator[str]:
     )
     losses = [result for result in found if result.to_best and result.to_best >= 1]
     yield f"### Behind a peer: {len(losses)} cases\n"
-    yield from _losses(losses)
+    yield from _losses(losses, cpu)
     far = sorted((r for r in bound if r.to_floor > 2), key=lambda r: -r.to_floor)
     yield f"### More than twice the floor, of the cases bound by memory: {len(far)} cases\n"
     if far:
         yield "| case | numpool / floor | reason |\n|---|---|---|"
+        reason = reasons_on(cpu, FAR_FROM_FLOOR)
         for result in far:
-            why = reason(FAR_FROM_FLOOR, result.label)
+            why = reason(result.label)
             yield f"| {result.label} | {result.to_floor:.2f} | {why} |"
         yield ""
     failed = [(r.label, *item) for r in found for item in r.measured.failed.items()]
@@ -86,11 +87,12 @@ def _summary(found: Sequence[Result]) -> Iterator[str]:
         yield "\n".join(f"- {label}: {text}" for label, _, text in failed) + "\n"
 
 
-def _losses(losses: Sequence[Result]) -> Iterator[str]:
+def _losses(losses: Sequence[Result], cpu: str) -> Iterator[str]:
     if losses:
         yield "| case | best peer | numpool / best peer | reason |\n|---|---|---|---|"
+        reason = reasons_on(cpu, LOSSES)
         for result in sorted(losses, key=lambda r: -(r.to_best or 0)):
-            why = reason(LOSSES, result.label)
+            why = reason(result.label)
             yield f"| {result.label} | {result.best} | {result.to_best:.2f} | {why} |"
         yield ""
 
