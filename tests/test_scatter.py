@@ -85,9 +85,15 @@ def indices_of(shape, axes, kernel, stride, padding, dilation, seed=0):
 
 
 def scattered(shape, gradient, places):
-    expected = np.zeros(shape)
+    """Gradients added one by one, in the C order of their windows."""
+    expected = np.zeros(shape, gradient.dtype)
     np.add.at(expected, tuple(np.broadcast_arrays(*places)), gradient)
     return expected
+
+
+def far_apart(gradient, dtype):
+    """Gradients whose sum tells in which order they were added."""
+    return (gradient * 1.001**gradient).astype(dtype)
 
 
 @pytest.fixture
@@ -103,9 +109,9 @@ def only_scatters(monkeypatch):
 def test_against_add_at(shape, axis, kernel, stride, padding, dilation, only_scatters):
     window = (kernel, stride, padding, dilation)
     gradient, positions, offsets, places = indices_of(shape, axis, *window)
-    expected = scattered(shape, gradient, places)
     for dtype in (np.float32, np.float64):
-        x, g = np.zeros(shape, dtype), gradient.astype(dtype)
+        x, g = np.zeros(shape, dtype), far_apart(gradient, dtype)
+        expected = scattered(shape, g, places)
         for indices in (positions, offsets):
             result = max_pool_backward(g, x, *window, axis=axis, indices=indices)
             np.testing.assert_array_equal(result, expected)
@@ -119,7 +125,7 @@ def test_strides_and_dtypes(shape, axis, kernel, stride, padding, dilation):
     gradient, positions, offsets, places = indices_of(shape, axis, *window)
     # Gradients of 0 and 1 at most a few times a place: exact in float16.
     gradient = (gradient > 20).astype(np.float16)
-    expected = np.minimum(scattered(shape, gradient, places), 2048)
+    expected = np.minimum(scattered(shape, gradient.astype(float), places), 2048)
     x, out = np.zeros(shape, np.float16), np.zeros((*shape[:-1], 2 * shape[-1]), np.float16)
     spread = np.repeat(gradient.astype(np.float32), 2, axis=-1)[..., ::2]
     for indices in (

@@ -73,9 +73,11 @@ def make_add_taps(computed):
         part, parts = 0, size // run * row_places.size * row_taps
         for at in range(0, size, run):
             codes, gradients = piece(all_codes, at, run), piece(all_gradients, at, run)
-            for row in range(row_places.size):
+            # From the last tap to the first: so gradients of a place come in the order of windows.
+            for row in range(row_places.size - 1, -1, -1):
                 start = line_start + bases[at] + row_places[row]
-                for tap in range(row_taps):
+                for behind in range(row_taps):
+                    tap = row_taps - 1 - behind
                     fetch_part(indices, size * plan.indices.dense, part, parts)
                     fetch_part(line, size * plan.gradient.dense, part, parts)
                     fetch_part(box_address, box_bytes, part, parts)
@@ -83,18 +85,18 @@ def make_add_taps(computed):
                     place, code = start + tap * step, row_codes[row] + tap * code_step
                     # What three taps reach all of them is done for all at once.
                     low = high = place
-                    if tap < grouped:
-                        first = start + (tap - tap % 3) * step
-                        last = first + 2 * step
+                    if behind < grouped:
+                        last = start + (tap + behind % 3) * step
+                        first = last - 2 * step
                         low, high = max(last, 0), min(first + run, box.size)
                         if low >= high:
                             low = high = place
-                        elif place == first:
+                        elif place == last:
                             add_three_taps(
                                 piece(box, low, high - low),
                                 piece(codes, low - last, high - low + 2 * step),
                                 piece(gradients, low - last, high - low + 2 * step),
-                                code, code_step, step,
+                                code - 2 * code_step, code_step, step,
                             )  # fmt: skip
                     begin, end = max(place, 0), min(place + run, box.size)
                     for single, stop in ((begin, min(low, end)), (max(high, begin), end)):
