@@ -167,7 +167,7 @@ def _run(
         if otherwise is None:
             raise
     else:
-        if found is None or found is extra or found.sum() == plan.matches:
+        if found is None or found is extra or sum(found.tolist()) == plan.matches:
             return
         otherwise = plan.otherwise()
     assert otherwise is not None

@@ -4,7 +4,7 @@ checked by how many do.
 
 import numpy as np
 import pytest
-from test_scatter import indices_of, scattered
+from test_scatter import far_apart, indices_of, scattered
 
 from numpool import _calls, max_pool, max_pool_backward
 
@@ -26,6 +26,19 @@ MATCHED = [
     ((2, 19, 11, 129), (1, 2), (5, 3), (3, 2), (2, 1), 1),
     ((2, 9, 11, 131), (1, 2), 2, 1, 1, 3),
     ((300, 200), (0,), 5, 2, 2, 1),
+    # Windows that start two columns apart, also with inputs that belong to none.
+    ((3, 19, 131), (1, 2), 2, 2, 0, 1),
+    ((3, 19, 133), (1, 2), 3, 2, 1, 1),
+    ((3, 19, 132), (1, 2), (3, 2), 2, (0, 1), 1),
+    ((3, 20, 300), (1, 2), (2, 1), (3, 2), 0, 1),
+    ((7, 5, 10001), (2,), 3, 2, 1, 1),
+    # Volumes, cut along depth.
+    ((40, 50, 60), (0, 1, 2), 3, 1, 1, 1),
+    ((2, 40, 50, 91), (1, 2, 3), (3, 2, 3), 2, (1, 0, 1), 1),
+    ((30, 4, 5, 100), (1, 2, 3), 2, (1, 2, 2), 0, 1),
+    # Windows that reach far.
+    ((150, 60), (0, 1), 3, 1, (30, 1), (60, 1)),
+    ((3, 9001), (1,), 3, 1, 2000, 2000),
 ]
 
 
@@ -47,17 +60,20 @@ def indices_as(positions, offsets):
 def test_against_add_at(shape, axis, kernel, stride, padding, dilation, plans):
     window = (kernel, stride, padding, dilation)
     gradient, positions, offsets, places = indices_of(shape, axis, *window)
-    expected = scattered(shape, gradient, places)
     for dtype in (np.float32, np.float64):
         for order in "CF" if len(shape) > 2 else "C":
             x = np.zeros(shape, dtype, order)
+            # In another order of memory, other windows may come first.
+            values = far_apart(gradient, dtype) if order == "C" else gradient.astype(dtype)
+            expected = scattered(shape, values, places)
             for indices in indices_as(positions, offsets):
-                g, i = (np.asarray(a, order=order) for a in (gradient.astype(dtype), indices))
+                g, i = (np.asarray(a, order=order) for a in (values, indices))
                 plans.clear()
                 result = max_pool_backward(g, x, *window, axis=axis, indices=i)
                 np.testing.assert_array_equal(result, expected)
                 assert order == "F" or [bool(plan.matches) for plan in plans] == [True]
         # Rows apart, upside down, and into every second image.
+        expected = scattered(shape, gradient, places)
         wide = [np.repeat(a[..., ::-1, :], 2, axis=-2) for a in (gradient.astype(dtype), positions)]
         out = np.full((2 * shape[0], *shape[1:]), 7, dtype)
         g, i = (a[..., ::-2, :] for a in wide)

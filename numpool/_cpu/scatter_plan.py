@@ -26,9 +26,6 @@ AXIS = np.dtype(
     # An index is divided by `radix` to take this axis out of it; 0 for the axis that is left last.
     # What a step along the axis adds to a position.
     + integers("radix", "position_step")
-    # Where windows are matched: the places in [regular_first, regular_last) belong to as many
-    # windows, which are one place further for the next.
-    + integers("regular_first", "regular_last")
     + [("radix_inverse", np.float32), ("dilation_inverse", np.float32)]
 )
 
