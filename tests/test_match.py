@@ -131,3 +131,16 @@ def test_an_index_that_only_looks_right_when_cut():
     assert max_pool_backward(x + 1, x, 3, 1, 1, indices=indices.astype(np.int16)).all()
     with pytest.raises(ValueError, match="got -128"):
         max_pool_backward(x, x, 3, 1, 1, indices=indices.astype(np.int8))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("added", [2**32, -(2**32), 2**31, 3 * 2**61])
+def test_an_index_whose_lower_bits_are_right(kind, dtype, added):
+    """It is matched by codes of fewer bits."""
+    x = np.random.default_rng(0).normal(size=(9, 60)).astype(dtype)
+    _, indices = max_pool(x, 3, 1, 1, return_indices=True if kind is np.int64 else "offset")
+    indices = indices.astype(kind)
+    indices[4, 7] += kind(added % 2**64) if kind is np.uint64 else added
+    with pytest.raises(ValueError, match="indices must be"):
+        max_pool_backward(x, x, 3, 1, 1, indices=indices)
