@@ -9,23 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from numpool._cpu import library
+from numpool._cpu.match_codes import lanes_of
 from numpool._cpu.match_plan import AXIS, MATCH, OPERANDS
-from numpool._cpu.match_rows import (
-    MOST_STRIDED,
-    MOST_TAPS,
-    STRIDES,
-    UNROLLED,
-    columns_of_place,
-    lanes_of,
-)
+from numpool._cpu.match_rows import MOST_TAPS, UNROLLED, columns_of_place, has_kernel
 from numpool._cut import TASKS, parts
-from numpool._plans import PARALLEL_BYTES, Plan, channels_as_columns, items_of
+from numpool._plans import PARALLEL_BYTES, Plan, channels_as_columns, items_of, position_steps
 from numpool._scatter_plans import Operands, scatter_plan
 from numpool._views import Dimension, View, canonical, no_windows
 from numpool._windows import Axis, Windows
 
 # Rows have so many vectors of windows at least, as indices are positions or offsets: it takes 0.3
-# to 0.9 of the time of scattering them then, and up to 3 times as long with less.
+# to 0.9 of the time of scattering them then, and 1.1 to 3 times as long with less.
 _FEWEST_VECTORS = {"i": 1.75, "u": 2.5}
 # About so many bytes are laid out of the windows of a task, and of rows so many places at least;
 # more only where windows reach far, and so much at most.
@@ -87,7 +81,7 @@ def _are_matched(view: View, operands: Operands) -> bool:
         and view.channels.window.length == 1
         and _places(column) >= fewest
         and all(1 in (axis.stride, axis.dilation) for axis in axes)
-        and (column.stride == 1 or (column.stride in STRIDES and column.kernel <= MOST_STRIDED))
+        and has_kernel(column.kernel, column.stride)
     )
 
 
@@ -95,13 +89,12 @@ def _index_steps(view: View, windows: Windows, indices: np.dtype) -> list[tuple[
     """What an input's place, and the number of a window's tap, add to an index: along depth, rows
     and columns.
     """
-    step = 1
-    of_axis: dict[int | None, tuple[int, int]] = {None: (0, 0)}
-    offsets = indices.kind == "u"
-    for axis, window in zip(reversed(windows.axes), reversed(windows.windows), strict=True):
-        of_axis[axis] = (0, step) if offsets else (step, 0)
-        step *= window.kernel if offsets else window.length
-    return [of_axis[d.axis] for d in (view.depth, view.rows, view.columns)]
+    steps = position_steps(windows)
+    found = []
+    for dimension in (view.depth, view.rows, view.columns):
+        position, tap = (0, 0) if dimension.axis is None else steps[dimension.axis]
+        found.append((0, tap) if indices.kind == "u" else (position, 0))
+    return found
 
 
 def _places(axis: Axis) -> int:

@@ -7,13 +7,9 @@ from numba.extending import intrinsic
 
 from numpool._cpu import masked
 from numpool._cpu.loops import itemsize_of
-from numpool._cpu.match_rows import lanes_of
+from numpool._cpu.match_codes import NO_WINDOW, code_of, lanes_of
 from numpool._cpu.rows import stored_type
 from numpool._cpu.vector_loops import number, pointer, smaller, splat, vector_of
-
-# The code of what is no window, and of an index that names no input of the box. What names no input
-# is negative, too, but larger: see match_rows.py.
-NO_WINDOW = -(2**31)
 
 # (codes, gradients, elements from a row to the next, rows without windows, rows, rows without
 # windows behind them, gradient, bytes to the next row, indices, bytes to the next row, columns
@@ -24,8 +20,7 @@ SIGNATURE = types.void(*[types.int64] * 14)
 def make_lay(indices, gradient):
     """The kernel that lays out rows of windows, for NumPy dtypes by their names."""
     stored, computed = stored_type(indices), stored_type(gradient)
-    lanes = lanes_of(gradient)
-    code = types.int64 if itemsize_of(computed) == 8 else types.int32
+    code, lanes = code_of(gradient), lanes_of(gradient)
     codes = vector_of(code, lanes)
 
     def coded(builder, found, base, count):

@@ -16,19 +16,11 @@ from numba.extending import intrinsic
 
 from numpool._cpu import masked
 from numpool._cpu.loops import itemsize_of
+from numpool._cpu.match_codes import NO_INPUT, code_of, lanes_of
 from numpool._cpu.memory import inline
 from numpool._cpu.rows import stored_type
 from numpool._cpu.strided import pick
-from numpool._cpu.target import has_wide_vectors
-from numpool._cpu.vector_loops import (
-    VECTOR_BYTES,
-    call_named,
-    number,
-    pointer,
-    splat,
-    suffix_of,
-    vector_of,
-)
+from numpool._cpu.vector_loops import call_named, number, pointer, splat, suffix_of, vector_of
 
 
 class _Numbers(NamedTuple):
@@ -68,8 +60,9 @@ _TOGETHER, _TOGETHER_BY_ONE = 2, 4
 # Numbers of taps along the columns for which loops are unrolled, where windows start one after the
 # other.
 UNROLLED = (1, 3, 5)
-# Where windows start further apart, there are kernels for such strides and numbers of taps.
-STRIDES, MOST_STRIDED = (2,), 3
+# Where windows start further apart, there are kernels for such strides and as many taps at most:
+# beyond these, matching took up to 10 times as long as scattering.
+_STRIDES, _MOST_STRIDED = (2,), 3
 
 _KIND = types.UniTuple(types.int64, len(_Numbers._fields))
 # The numbers above. Returns how many windows are matched.
@@ -89,6 +82,11 @@ def first_window(reach, before, stride):
     with so many places between its first and last tap, and so many before the first input.
     """
     return -((reach - before) // stride)
+
+
+def has_kernel(kernel, stride):
+    """Whether there is a kernel for windows of so many taps along the columns, so far apart."""
+    return stride == 1 or (stride in _STRIDES and kernel <= _MOST_STRIDED)
 
 
 def columns_of_place(kernel, stride, phase):
@@ -117,22 +115,14 @@ def _interleaved(builder, vectors):
     return [pick(builder, vectors, places[i * lanes :][:lanes]) for i in range(len(vectors))]
 
 
-def lanes_of(gradient):
-    """How many windows go together, by the name of a NumPy dtype."""
-    # What is kept of wider ones fits no 16 registers: rows of 56 take 0.7 of the time so.
-    size = VECTOR_BYTES if has_wide_vectors() else VECTOR_BYTES // 2
-    return size // itemsize_of(stored_type(gradient))
-
-
 def make_match(kind, gradient, taps, stride=1, phase=0):
     """The kernel for rows of inputs, by positions or offsets and the name of a NumPy dtype; for
     windows of so many taps along the columns, as many as it is told for 0, which start `stride`
     apart, where `phase` places modulo that are before the first input.
     """
     are_positions = kind == "positions"
-    computed, lanes = stored_type(gradient), lanes_of(gradient)
+    computed, code, lanes = stored_type(gradient), code_of(gradient), lanes_of(gradient)
     itemsize = itemsize_of(computed)
-    code = types.int64 if itemsize == 8 else types.int32
     sums, codes = vector_of(computed, lanes), vector_of(code, lanes)
     together = _TOGETHER_BY_ONE if taps == 1 and stride == 1 else _TOGETHER
     every_input = range(stride)
@@ -175,14 +165,14 @@ def make_match(kind, gradient, taps, stride=1, phase=0):
             absent = None
             if not are_whole:
                 left = each_code(builder.sub(n.columns, inputs_at[0]))
-                absent = [
-                    builder.sext(builder.icmp_signed(">=", inputs, left), codes)
-                    for inputs in lane_inputs
-                ]
+                absent = [builder.icmp_signed(">=", inputs, left) for inputs in lane_inputs]
 
             def there(i, codes_of):
-                """Codes of inputs: -1, which no window has, where there is none."""
-                return codes_of if absent is None else builder.or_(codes_of, absent[i])
+                """Codes of inputs, or of no input."""
+                if absent is None:
+                    return codes_of
+                none = ir.Constant(codes, [NO_INPUT] * lanes)
+                return builder.select(absent[i], none, codes_of)
 
             positions = {}
             if are_positions:
