@@ -139,10 +139,13 @@ def _in_registers(
 ) -> short_rows.Pooling:
     computed = _element(dtype)
     combine = "add" if lines in ("sum", "sum_of") else "larger"
+    identity = rows.lowest_of(dtype) if lines == "max" else 0
+    if combine == "add" and isinstance(computed, types.Float):
+        identity = -0.0  # as 0.0 + -0.0 is 0.0
     pooling = short_rows.Pooling(
         dtype=computed,
         combine=halves.larger if dtype == "float16" else getattr(vectors, combine),
-        identity=rows.lowest_of(dtype) if lines == "max" else 0,
+        identity=identity,
         finish=finish,
         result=_element(result),
     )
