@@ -147,7 +147,7 @@ def _plan(view: View, steps: list[tuple[int, int]], operands: Operands) -> Plan 
     dimensions = {"depth": view.depth, "row": view.rows, "column": view.columns}
     axes = [d.window for d in dimensions.values()]
     items = view.batch[-1] if view.batch else Dimension(no_windows(1), (0,) * len(OPERANDS))
-    batch = [(d.window.length, *d.strides, 0) for d in reversed(view.batch[:-1])]
+    batch = [(d.window.length, *d.strides) for d in reversed(view.batch[:-1])]
     itemsize, lanes = operands.out.itemsize, lanes_of(operands.out.name)
     work = items_of(view) * math.prod(axis.length for axis in axes) * itemsize
     most = _LAID_BYTES // (2 * itemsize)

@@ -27,7 +27,7 @@ AXIS = np.dtype(
 MATCH = np.dtype(
     [(operand, STRIDES) for operand in OPERANDS]
     # Addresses of tables: axes as (depth, rows, columns), and the batch axes but the last,
-    # innermost first, as (size, stride of each operand, 0).
+    # innermost first, as (size, stride of each operand and of one that is not there).
     + integers("axes", "batch", "batch_axes")
     # A task is a group of items, and a box of each.
     + integers("items", "group", "groups")
