@@ -136,6 +136,29 @@ def fork_while_another_thread_compiles():
         Child(scatter, dtype).join()
 
 
+def fork_while_another_thread_calls_llvm():
+    """As it does where a compiled function is freed: under llvmlite's lock, without numba's."""
+    from llvmlite import binding
+
+    scatter(np.float32)
+    stop = threading.Event()
+
+    def call():
+        while not stop.is_set():
+            binding.parse_assembly("define void @nothing() { ret void }").close()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    children = []
+    for i in range(20):
+        time.sleep(0.001 * i)
+        children.append(Child(binding.get_process_triple))
+    stop.set()
+    thread.join()
+    for child in children:
+        child.join()
+
+
 def fork_while_other_threads_compute():
     expected = {rows: digest(rows) for rows in (4, 600)}
     stop = threading.Event()
@@ -222,6 +245,10 @@ def test_a_fork_before_any_call():
 
 def test_forks_while_another_thread_compiles(tmp_path):
     run(fork_while_another_thread_compiles, NUMBA_CACHE_DIR=str(tmp_path))
+
+
+def test_forks_while_another_thread_calls_llvm():
+    run(fork_while_another_thread_calls_llvm)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -4,12 +4,14 @@ after a fork.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
 
 import numba
 import numpy as np
+from llvmlite.binding import ffi
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -144,17 +146,31 @@ def _run_on_threads(kernel: int, plan: int, start: int, tasks: int, *operands: i
     return _serial.run(kernel, plan, start, tasks, *operands)
 
 
+# What a thread holds while it compiles, and what it holds inside LLVM: to free a function, it goes
+# there without numba's lock.
+_COMPILERS_LOCKS = (global_compiler_lock, getattr(ffi.lib, "_lock", contextlib.nullcontext()))
+
+
+def _before_fork() -> None:
+    """Wait until no other thread compiles: in the child it would never end."""
+    for lock in _COMPILERS_LOCKS:
+        lock.__enter__()
+
+
+def _after_fork() -> None:
+    for lock in reversed(_COMPILERS_LOCKS):
+        lock.__exit__(None, None, None)
+
+
 def _after_fork_in_child() -> None:
     global _forked
     _forked = True
-    global_compiler_lock.release()
+    _after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    # With the compiler's lock taken, no other thread is inside numba's compiler while the process
-    # is copied.
     os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
+        before=_before_fork,
+        after_in_parent=_after_fork,
         after_in_child=_after_fork_in_child,
     )
