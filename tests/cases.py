@@ -17,9 +17,10 @@ import oracle
 FLOATS = ("float16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = ("bool", *INTEGERS, *FLOATS)
-LAYOUTS = ("C", "F", "permuted", "sliced", "negative", "mixed", "broadcast", "sliding")
+LAYOUTS = ("C", "F", "permuted", "sliced", "negative", "mixed", "gaps", "broadcast", "sliding")
 LAYOUTS += ("readonly", "swapped", "unaligned", "memmap", "list")
-OUT_LAYOUTS = ("C", "F", "permuted", "sliced", "negative", "mixed", "unaligned")
+OUT_LAYOUTS = ("C", "F", "permuted", "sliced", "negative", "mixed", "gaps", "unaligned")
+USUAL_LAYOUTS = ("C", "gaps", "gaps", "permuted")
 CONTENTS = ("normal", "ties", "nan", "inf", "special", "subnormal", "neighbours", "scales")
 CONTENTS += ("largest",)
 MILD = ("normal", "ties", "nan", "inf", "neighbours")
@@ -107,6 +108,9 @@ def draw_layout(dice: Dice, rank: int, kinds: Sequence[str] = LAYOUTS) -> Layout
         order = dice.order(rank)
     if kind == "sliced":
         steps = (2,) * rank
+    elif kind == "gaps":
+        # Rows are dense, and no axis continues another.
+        steps = (*(dice.integer(2, 3) for _ in range(rank - 1)), 1)[:rank]
     elif kind == "negative":
         steps = tuple(dice.pick((-1, -1, 1, -2)) for _ in range(rank))
     elif kind == "mixed":
@@ -203,6 +207,22 @@ def draw_window(dice: Dice, lengths: list[int]) -> tuple[dict[str, Any], str]:
     return window, form
 
 
+def draw_usual(dice: Dice, rank: int) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Shape and window of what most calls are: few neighbours of long rows, of batches that may
+    have several axes.
+    """
+    n = dice.pick((1, 0, 2, 3, 4, 4))
+    batch = [dice.integer(1, (4, 4, 4, 3, 2)[n]) for _ in range(n)]
+    lengths = [dice.integer(1, 5) for _ in range(rank - 1)]
+    kernel = [min(n, dice.integer(1, 5)) for n in lengths] + [dice.integer(1, 5)]
+    window: dict[str, Any] = {"kernel_size": tuple(kernel)}
+    if dice.chance(70):
+        window["stride"] = tuple(dice.pick((1, 2, 2, 3)) for _ in range(rank))
+    if dice.chance(70):
+        window["padding"] = tuple(dice.integer(0, n // 2) for n in kernel)
+    return (*batch, *lengths, dice.integer(10, 90)), window
+
+
 def draw_shape(dice: Dice, rank: int) -> tuple[tuple[int, ...], Any, list[int], bool]:
     """Shape, `axis`, lengths of the window axes as `axis` gives them, and whether rank is fixed."""
     extra = dice.pick((1, 0, 2, 1, 3))
@@ -265,8 +285,13 @@ def draw_case(
             direction = dice.pick(("forward", "indices", "offset"))
     backward = direction == "backward"
     rank = dice.pick((2, 1, 2, 3))
-    shape, axis, lengths, fixed = draw_shape(dice, rank)
-    window, form = draw_window(dice, lengths)
+    usual = dice.chance(30)
+    if usual:
+        shape, window = draw_usual(dice, rank)
+        axis, lengths, fixed, form = None, list(shape[-rank:]), dice.chance(50), "ints"
+    else:
+        shape, axis, lengths, fixed = draw_shape(dice, rank)
+        window, form = draw_window(dice, lengths)
     if axis is not None:
         window["axis"] = axis
     elif not fixed and not isinstance(window["kernel_size"], (tuple, list)) and rank != len(shape):
@@ -293,7 +318,9 @@ def draw_case(
     narrow = oracle.offset_dtype(axes)
     if narrow is None and (direction == "offset" or (op == "max" and backward)):
         return None
-    kinds = LAYOUTS if dice.chance(60) else LAYOUTS[:6]
+    kinds = LAYOUTS if dice.chance(60) else LAYOUTS[:7]
+    if usual:
+        kinds = USUAL_LAYOUTS
     layout = draw_layout(dice, len(shape), kinds)
     if layout.kind == "list":
         # Python numbers come back as these.
@@ -307,7 +334,7 @@ def draw_case(
     )
     if backward:
         grad_layout = draw_layout(dice, len(shape), kinds)
-        grad_dtype = dice.pick(FLOATS)
+        grad_dtype = dtype if usual else dice.pick(FLOATS)
         if grad_layout.kind == "list":
             grad_dtype = "float64"
             if 0 in result:
