@@ -418,8 +418,7 @@ def walk_plan(
         and not cut.slide_rows
         and depth.kernel == row.kernel == 1
         and row.before == depth.before == 0
-        and row.interior() == range(row.outputs)
-        and column.interior() == range(column.outputs)
+        and all(axis.interior() == range(axis.outputs) for axis in (depth, row, column))
         and view.rows.strides[0] % rows.source.itemsize == 0
         and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * rows.source.itemsize)
     )

@@ -113,7 +113,7 @@ def draw_layout(dice: Dice, rank: int, kinds: Sequence[str] = LAYOUTS) -> Layout
         steps = (*(dice.integer(2, 3) for _ in range(rank - 1)), 1)[:rank]
     elif kind == "negative":
         steps = tuple(dice.pick((-1, -1, 1, -2)) for _ in range(rank))
-    elif kind == "mixed":
+    elif kind == "mixed" or (kind in ("readonly", "swapped", "unaligned") and dice.chance(50)):
         steps = tuple(dice.pick((1, 1, 2, -1, 3, -3)) for _ in range(rank))
         margin = dice.integer(0, 2)
     elif kind == "broadcast":
@@ -196,7 +196,9 @@ def draw_window(dice: Dice, lengths: list[int]) -> tuple[dict[str, Any], str]:
     most = 20 if max(lengths) > 40 else 4
     stride = None if dice.chance(30) else each(lambda i: dice.integer(1, most))
     if dice.chance(5) and isinstance(kernel_size, int):
-        kernel_size = dice.pick((np.int64, np.uint8, np.int16))(kernel_size)
+        kernel_size = dice.pick((np.int64, np.int16, np.uint8)[: 3 if kernel_size < 256 else 2])(
+            kernel_size
+        )
     window = {"kernel_size": kernel_size, "padding": padding, "dilation": dilation}
     if stride is not None or dice.chance(20):
         window["stride"] = stride

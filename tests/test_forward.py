@@ -247,6 +247,20 @@ def test_a_window_without_data_gives_the_lowest_value(dtype, lowest):
     assert max_pool(x, 1, 1, 1).tolist() == [lowest, 1, lowest]
 
 
+@pytest.mark.parametrize("op", POOLS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("kernel", [(1, 1, 3), (1, 2, 3), (2, 2, 2), (1, 1, 1)])
+@pytest.mark.parametrize("stride", [1, (1, 2, 3)])
+def test_windows_of_padding_alone_take_nothing_beside_the_data(stride, kernel, dtype, op):
+    for rows, columns in itertools.product((1, 5), (3, 40)):
+        x = np.full((12, rows + 1, columns), 99, dtype)[4:8, :rows]
+        x[...] = some(x.shape, dtype)
+        for axis, pair in itertools.product((0, 1), ((0, 4), (4, 0), (4, 4))):
+            padding = [(0, 1)] * 2 + [(0, 0)]
+            padding[axis] = pair
+            compare(op, x, kernel, stride, padding)
+
+
 @pytest.mark.parametrize(
     ("x", "dtype", "expected"),
     [
