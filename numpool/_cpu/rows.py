@@ -267,14 +267,16 @@ def make_load_gradient(dtype, computed, swapped):
 
 def make_store(computed, dtype, quotient=None):
     """Store: values to rows of `out`, rounded to its dtype. With the numba type `quotient` they are
-    divided first, in that type.
+    divided first, in that type; the average of zeros is 0.0, whatever their signs.
     """
     convert = writer(dtype, computed if quotient is None else quotient)
     if quotient is None:
         result_of = inline(lambda value, divisor, p, lost: convert(value))
     else:
         result_of = inline(
-            lambda value, divisor, p, lost: convert(quotient(value) / quotient(divisor))
+            lambda value, divisor, p, lost: convert(
+                (quotient(value) + quotient(0.0)) / quotient(divisor)
+            )
         )
     return store_of(computed, stored_type(dtype), result_of, average=quotient is not None)
 
