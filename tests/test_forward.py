@@ -292,6 +292,25 @@ def test_the_average_of_a_constant_is_that_constant(dtype):
         assert (avg_pool(x, size, 1, size // 2, count_include_pad=False) == x[0, 0]).all()
 
 
+@pytest.mark.parametrize("dtype", cases.FLOATS)
+@pytest.mark.parametrize("step", [1, 2, -1])
+@pytest.mark.parametrize(
+    ("shape", "kernel_size"),
+    [
+        ((3, 9, 70), (3, 3)),
+        ((3, 7, 7), (7, 7)),
+        ((2, 20), (1, 3)),
+        ((900,), (130,)),
+        ((9, 9, 9), (2, 2, 2)),
+    ],
+)
+def test_the_average_of_zeros_is_positive(shape, kernel_size, step, dtype):
+    x = np.full((*shape[:-1], shape[-1] * abs(step)), -0.0, dtype)[..., ::step]
+    for stride, padding, counted in itertools.product((1, 2), (0, 1, 3), (True, False)):
+        result = avg_pool(x, kernel_size, stride, padding, count_include_pad=counted)
+        assert not result.any() and not np.signbit(result).any()
+
+
 # ---------------------------------------------------------------------------------------------
 # Memory
 # ---------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ pytestmark = [
 # Guarded memory
 # ---------------------------------------------------------------------------------------------
 
-SIZE = 256 * mmap.PAGESIZE
+SIZE = 512 * mmap.PAGESIZE
 NONE, READ, WRITE = 0, 1, 2  # PROT_NONE, PROT_READ, PROT_WRITE everywhere
 
 
@@ -122,6 +122,11 @@ WINDOWS = {
         ((6, 5, 9), {"kernel_size": (2, 3, 4), "stride": 1, "dilation": (2, 1, 2)}),
         ((3, 2, 4), {"kernel_size": 7, "stride": 3, "padding": 3}),
         ((4, 5, 6, 3), {"kernel_size": (3, 2, 2), "stride": 1, "axis": (0, 1, 2)}),
+        # Depths of padding alone, of one tap.
+        (
+            (4, 1, 6),
+            {"kernel_size": (1, 1, 3), "stride": (1, 2, 1), "padding": ((0, 3), (0, 0), (0, 0))},
+        ),
     ],
 }
 
