@@ -344,6 +344,11 @@ def _are_lifted_runs(column: Axis, channels: int, rows: Rows) -> bool:
     return lifting and dense and column.stride * 2 >= column.kernel >= LIFTED_TAPS
 
 
+def _are_inputs(axis: Axis) -> bool:
+    """Whether each window is one input, and the first of them the first input."""
+    return axis.kernel == 1 and axis.before == 0 and axis.interior() == range(axis.outputs)
+
+
 def walk_plan(
     dtype: np.dtype,
     view: View,
@@ -405,8 +410,7 @@ def walk_plan(
         and not loaded
         and not converted
         and codes is None
-        and depth.kernel == 1
-        and depth.interior() == range(depth.outputs)
+        and _are_inputs(depth)
         and view.rows.strides[0] >= 0
         and view.rows.strides[0] % dtype.itemsize == 0
     )
@@ -416,9 +420,9 @@ def walk_plan(
         and (lift_runs or not converted)
         and codes is None
         and not cut.slide_rows
-        and depth.kernel == row.kernel == 1
-        and row.before == depth.before == 0
-        and all(axis.interior() == range(axis.outputs) for axis in (depth, row, column))
+        and _are_inputs(depth)
+        and _are_inputs(row)
+        and column.interior() == range(column.outputs)
         and view.rows.strides[0] % rows.source.itemsize == 0
         and (not cut.flat or view.rows.strides[0] * row.stride == cut.pitch * rows.source.itemsize)
     )
