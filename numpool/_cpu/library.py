@@ -278,7 +278,8 @@ def _compile(key: tuple) -> CFunc:
     )
     kernel._cache = KernelCache(_name(key))  # type: ignore[attr-defined]
     passes_words = signature == lines.SIGNATURE or family in _WALKS_OVER_LINES
-    with compiling.uninterrupted(), compiling.quickly(passes_words):
+    of_vectors = signature == short_loops.SIGNATURE
+    with compiling.uninterrupted(), compiling.quickly(passes_words, of_vectors):
         kernel.compile()
     _compiled[key] = kernel
     return kernel

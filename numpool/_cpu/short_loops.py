@@ -209,7 +209,7 @@ def _make_planes(pooling, shapes):
                 for address, step in zip(numbers.row(builder, row.index), steps, strict=True)
             )
             fetch_ahead(builder, start, numbers.source_pitch)
-            vector = numbers.folded(builder, pooling, start).row(numbers.before)
+            vector = numbers.folded(builder, pooling, start).part(builder.neg(numbers.before))
             for shape in _each(builder, numbers, shapes):
                 windows = pooling.of_all(builder, taps_within(builder, vector, *shape))
                 builder.store(windows, kept)

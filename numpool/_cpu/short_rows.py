@@ -20,6 +20,7 @@ from numpool._cpu.strided import every
 from numpool._cpu.vector_loops import (
     VECTOR_BYTES,
     call_of_vectors,
+    call_outlined,
     number,
     pointer,
     splat,
@@ -200,7 +201,8 @@ class Pooling(NamedTuple):
             with whole:
                 self.store_whole(builder, values, address, place)
             with part:
-                self.store_first(builder, values, address, place, left)
+                name, words = f"store_first_{self.vectors}", (values, address, place, left)
+                call_outlined(builder, name, self.store_first, ir.VoidType(), *words)
 
     def store_whole(self, builder, values, address, place):
         """A vector of results of a row, from a place on."""
@@ -292,12 +294,10 @@ class Folded(NamedTuple):
     def _apart(self, column, count):
         return [self.builder.add(column, number(i * self.pooling.lanes)) for i in range(count)]
 
-    def row(self, before):
-        """All columns of a row that fits a vector, behind those before it. In a loop, as parts of
-        longer rows are, elements of a byte took 1.5 to 2.7 times as long.
-        """
-        lanes = before, self.builder.add(before, self.length)
-        return self._vectors([self.builder.neg(before)], [lanes])[0]
+    def part(self, column):
+        """The vector from a column on, of which not all columns may hold data."""
+        lanes = self.builder.neg(column), self.builder.sub(self.length, column)
+        return self._vectors([column], [lanes])[0]
 
     def block(self, column, count):
         """So many neighbouring vectors, the columns from one on, which may lie outside the row."""
@@ -310,31 +310,28 @@ class Folded(NamedTuple):
                 for vector, place in zip(self._vectors(columns), kept, strict=True):
                     builder.store(vector, place)
             with part:
-                for place in kept:
+                for at, place in zip(columns, kept, strict=True):
                     builder.store(self.pooling.nothing, place)
-                with builder.if_then(builder.icmp_signed(">", left, number(0))):
-                    self._add_parts(columns, kept)
+                    with builder.if_then(builder.icmp_signed(">", self.length, at)):
+                        builder.store(self._outlined_part(at), place)
         return list(map(builder.load, kept))
 
-    def _add_parts(self, columns, totals):
-        """Combine totals, of nothing, with vectors from some columns on, of which not all hold
-        data: in one loop, as such loads are many instructions where there are no masks. Unrolled as
-        whole vectors are, they took a fifth to two fifths of the time to compile a kernel.
+    def _outlined_part(self, column):
+        """The same as `part`, by a function: where there are no masks, such loads are so many
+        instructions that, written at each place, they took half as long again to compile a kernel.
         """
-        builder, pooling = self.builder, self.pooling
-        lanes = [(builder.neg(at), builder.sub(self.length, at)) for at in columns]
-        (depths, depth_step), (rows, row_step) = (
-            (number(count) if isinstance(count, int) else count, step)
-            for count, step in (self.depths, self.rows)
-        )
-        with (
-            cgutils.for_range(builder, depths) as depth,
-            cgutils.for_range(builder, rows) as row,
-        ):
-            start = builder.add(self.start, builder.mul(depth.index, depth_step))
-            start = builder.add(start, builder.mul(row.index, row_step))
-            for address, within, total in zip(
-                self._addresses(start, columns), lanes, totals, strict=True
-            ):
-                vector = pooling.load(builder, address, within)
-                builder.store(pooling.of_all(builder, [builder.load(total), vector]), total)
+        (depths, depth_step), (rows, row_step) = self.depths, self.rows
+        known = [count if isinstance(count, int) else None for count in (depths, rows)]
+
+        def write(builder, start, length, column, depths, depth_step, rows, row_step):
+            depths, rows = (
+                count if given is None else given
+                for count, given in zip((depths, rows), known, strict=True)
+            )
+            taps = (depths, depth_step), (rows, row_step)
+            return Folded(builder, self.pooling, start, length, *taps).part(column)
+
+        depths, rows = (number(n) if isinstance(n, int) else n for n in (depths, rows))
+        words = self.start, self.length, column, depths, depth_step, rows, row_step
+        name = "_".join(map(str, ("part", self.pooling.vectors, *known)))
+        return call_outlined(self.builder, name, write, self.pooling.accumulators, *words)

@@ -84,6 +84,22 @@ def store(builder, values, address, place, dtype):
     builder.store(values, to, align=itemsize_of(dtype))
 
 
+def call_outlined(builder, name, write, returned, *arguments):
+    """A call of a function of the module by its name. `write(builder, *arguments)` writes its code
+    and gives what it returns, once, however often it is called: for what is seldom done.
+    """
+    function = builder.module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(returned, [a.type for a in arguments])
+        function = ir.Function(builder.module, kind, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inner = ir.IRBuilder(function.append_basic_block())
+        value = write(inner, *function.args)
+        inner.ret_void() if value is None else inner.ret(value)
+    return builder.call(function, arguments)
+
+
 def evens_and_odds(builder, a, b):
     """The evens and the odds of two vectors, one behind the other."""
     picks = ir.VectorType(ir.IntType(32), a.type.count)
