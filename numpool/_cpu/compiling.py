@@ -144,7 +144,7 @@ def quickly(passes_words: bool = False, of_vectors: bool = False) -> Iterator[No
 
     A kernel that is written `of_vectors`, with its loops as long as they shall be, has nothing for
     LLVM to make vectors of or to unroll: without that it takes 0.7 of the time to compile, and 0.75
-    to 1.05 of the time to run.
+    to 1.1 of the time to run.
     """
     with contextlib.ExitStack() as patched:
         if _internals_known():
