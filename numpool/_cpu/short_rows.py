@@ -311,10 +311,28 @@ class Folded(NamedTuple):
                     builder.store(vector, place)
             with part:
                 for at, place in zip(columns, kept, strict=True):
-                    builder.store(self.pooling.nothing, place)
-                    with builder.if_then(builder.icmp_signed(">", self.length, at)):
-                        builder.store(self._outlined_part(at), place)
+                    builder.store(self._some(at, count), place)
         return list(map(builder.load, kept))
+
+    def _some(self, column, count):
+        """The vector from a column on, one of so many of a block that is not whole. One that is
+        whole itself is loaded here, as calls cost registers: 0.9 of the time of 3 x 3, stride 2.
+        """
+        builder, pooling = self.builder, self.pooling
+        kept = cgutils.alloca_once(builder, pooling.accumulators)
+        builder.store(pooling.nothing, kept)
+        left = builder.sub(self.length, column)
+        with builder.if_then(builder.icmp_signed(">", left, number(0))):
+            if count == 1:
+                builder.store(self._outlined_part(column), kept)
+            else:
+                are_whole = pooling.are_whole(builder, column, left, 1)
+                with builder.if_else(are_whole) as (whole, part):
+                    with whole:
+                        builder.store(self._vectors([column])[0], kept)
+                    with part:
+                        builder.store(self._outlined_part(column), kept)
+        return builder.load(kept)
 
     def _outlined_part(self, column):
         """The same as `part`, by a function: where there are no masks, such loads are so many
